@@ -1,0 +1,74 @@
+"""The `crossfade` command."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from crossfade.errors import UserError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line as argparse sees it."""
+    top = argparse.ArgumentParser(prog="crossfade", description="Video segmentation, adapted without labels.")
+    commands = top.add_subparsers(dest="command", required=True)
+    predict = commands.add_parser("predict", help="stream a video through a trained model; write an overlay video")
+    predict.add_argument("video", type=Path, metavar="VIDEO_OR_FOLDER", help="an mp4, or a folder of frames")
+    predict.add_argument("--model", type=Path, required=True, metavar="DIR", help="a models/<pair>/<recipe>/seed-<n>")
+    predict.add_argument("--out", type=Path, required=True, metavar="OUT.mp4", help="the overlay video to write")
+    predict.add_argument("--labels", type=Path, metavar="DIR", help="also write one PNG of class ids a frame here")
+    predict.add_argument(
+        "--motion",
+        choices=("dis", "farneback", "none"),
+        help="motion estimator for networks with memory (default: dis where the network uses motion, else none)",
+    )
+    predict.add_argument("--device", help="cpu, cuda, cuda:1 … (default: a GPU if there is one)")
+    predict.add_argument(
+        "--rate", type=float, help="frames per second of the result (default: the video's; folder: 12)"
+    )
+    predict.add_argument("--browser", action="store_true", help="write VP9, which web browsers play; slower")
+    predict.add_argument("--quiet", action="store_true", help="no progress bar")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status (2 when the user can mend it)."""
+    options = parser().parse_args(arguments)
+    try:
+        predict(options)
+    except UserError as error:
+        print(f"crossfade: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("crossfade: stopped; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def predict(options: argparse.Namespace) -> None:
+    """`crossfade predict`: checks everything it can before the first frame, then streams."""
+    from crossfade.predict import Request, predict_video
+
+    request = Request(
+        video=options.video,
+        model=options.model,
+        out=options.out,
+        labels=options.labels,
+        motion=options.motion,
+        device=options.device,
+        rate=options.rate,
+        browser=options.browser,
+    )
+    start = time.perf_counter()
+    summary = predict_video(request, progress=not options.quiet)
+    elapsed = time.perf_counter() - start
+    print(
+        f"{summary.frames} frames in {elapsed:.1f} s: {summary.frames / summary.seconds:.1f} frames/s with decoding and "
+        f"writing, {summary.frames / summary.network_seconds:.1f} frames/s the network alone, on {summary.device}"
+    )
+    print(f"overlay: {options.out}" + (f"; labels: {options.labels}" if options.labels else ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,274 @@
+"""How good is a network on a labelled video split: numbers, and pictures to look at."""
+
+import csv
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from crossfade.data.loading import Domain, frames_in_order
+from crossfade.data.manifest import Video
+from crossfade.device import device_name
+from crossfade.errors import UserError
+from crossfade.files import atomic_folder, read_json, write_json
+from crossfade.gallery import Gallery, Strip, spread_evenly, write_clip
+from crossfade.inference import predict_frame
+from crossfade.metrics.accuracy import ConfusionMatrix
+from crossfade.metrics.consistency import TemporalConsistency
+from crossfade.temporal.video_network import VideoNetwork
+
+Item = TypeVar("Item")
+
+WARM_UP = 3
+"""Frames left out of the timing."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an evaluation keeps besides the numbers.
+
+    Attributes:
+        recipe: what to call the network in captions.
+        reference: what to call the second network.
+        strips: how many frames become strips.
+        clip_frames: how many frames the side-by-side video gets.
+        rate: frames per second of that video.
+    """
+
+    recipe: str = "prediction"
+    reference: str = "source_only"
+    strips: int = 4
+    clip_frames: int = 40
+    rate: float = 8.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result.
+
+    Attributes:
+        metrics: what metrics/<pair>/<recipe>/seed-<n>.json holds; fractions in [0, 1], None where nothing was
+            measured: miou, iou (by class name; None for a class the truth never shows), pixel_accuracy,
+            temporal_consistency {value, motion, pixels, agreement}, frames_per_second {network, with_decoding,
+            device}, frames, checkpoint {which, rule}.
+        confusion: (K, K) int64, row = truth, column = prediction.
+        classes: names in order.
+        strips: a few frames: frame, truth, reference, prediction.
+        clip: frames of the side-by-side video.
+        rate: its frames per second.
+    """
+
+    metrics: dict[str, Any]
+    confusion: np.ndarray
+    classes: tuple[str, ...]
+    strips: list[Strip]
+    clip: list[np.ndarray]
+    rate: float
+
+    def per_class(self) -> list[dict[str, Any]]:
+        """One row a class: name, iou, share of true pixels, share of predicted pixels."""
+        total = max(int(self.confusion.sum()), 1)
+        return [
+            {
+                "class": name,
+                "iou": self.metrics["iou"][name],
+                "true_share": float(self.confusion[k].sum()) / total,
+                "predicted_share": float(self.confusion[:, k].sum()) / total,
+            }
+            for k, name in enumerate(self.classes)
+        ]
+
+    def save(self, folder: Path) -> None:
+        """Write confusion.csv, classes.csv, strips/, panels/, side_by_side.mp4 and index.json, the whole folder or none."""
+        with atomic_folder(folder) as temporary:
+            rows = [[name, *map(int, row)] for name, row in zip(self.classes, self.confusion, strict=True)]
+            _write_csv(temporary / "confusion.csv", [["truth \\ prediction", *self.classes], *rows])
+            table = self.per_class()
+            _write_csv(temporary / "classes.csv", [list(table[0]), *([*row.values()] for row in table)])
+            index: list[dict[str, Any]] = []
+            for k, strip in enumerate(self.strips):
+                _write_image(temporary / "strips" / f"{k:02d}.png", strip.image())
+                files = {}
+                for caption, image in strip.panels.items():
+                    files[caption] = f"panels/{k:02d}-{caption}.png"
+                    _write_image(temporary / files[caption], image)
+                index.append({"name": strip.name, "strip": f"strips/{k:02d}.png", "panels": files})
+            if self.clip:
+                write_clip(temporary / "side_by_side.mp4", self.clip, self.rate)
+            write_json(temporary / "index.json", {"strips": index, "video": "side_by_side.mp4" if self.clip else None})
+
+
+def evaluate(
+    network: VideoNetwork,
+    domain: Domain,
+    *,
+    checkpoint: Mapping[str, str],
+    reference: VideoNetwork | None = None,
+    device: torch.device | str = "cpu",
+    options: Options | None = None,
+) -> Evaluation:
+    """Stream every video of the domain's splits through the network, in order, and score it.
+
+    Accuracy is measured at the labels' own size (logits upsampled), temporal consistency on the grid of the motion,
+    speed at batch one over reading and over the network alone.
+
+    Args:
+        network: what is evaluated; left in eval mode on `device`.
+        domain: the evaluation side of a pair, with its splits set to the evaluation split.
+        checkpoint: {"which": …, "rule": …}: which weights these are and by which rule they were chosen.
+        reference: a second network, shown beside the first in strips and video (source-only).
+        device: where to run.
+        options: captions and amounts.
+
+    Raises:
+        UserError: the split has no labelled frame.
+    """
+    options = options or Options()
+    networks = [n.to(device).eval() for n in ([network] if reference is None else [network, reference])]
+    space = domain.label_space
+    videos = domain.manifest.split(*domain.splits)
+    labelled = [k for k, frame in enumerate(f for v in videos for f in v.frames) if frame.label is not None]
+    if not labelled:
+        raise UserError(
+            f"the split {'+'.join(domain.splits)} of '{domain.manifest.data_set}' has no labelled frame to evaluate on: "
+            "choose another evaluate_on for the pair in params.yaml"
+        )
+    gallery = Gallery(
+        colours=space.colours,
+        recipe=options.recipe,
+        reference=None if reference is None else options.reference,
+        picks=spread_evenly(labelled, options.strips),
+        clip_frames=options.clip_frames,
+    )
+    scores = _Scores(len(space.classes))
+    position = 0
+    for video in videos:
+        _evaluate_video(networks, domain, video, position, gallery, scores, device)
+        position += len(video.frames)
+    return Evaluation(
+        metrics=scores.metrics(space.classes, _motion_name(domain), device_name(device), checkpoint),
+        confusion=scores.accuracy.counts.numpy(),
+        classes=tuple(space.classes),
+        strips=gallery.strips,
+        clip=gallery.clip,
+        rate=options.rate,
+    )
+
+
+class _Scores:
+    """Everything counted while the videos stream by."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.accuracy = ConfusionMatrix(num_classes)
+        self.consistency = TemporalConsistency(num_classes)
+        self.frames = 0
+        self.reading: list[float] = []
+        self.thinking: list[float] = []
+
+    def metrics(
+        self, classes: tuple[str, ...], motion: str | None, device: str, checkpoint: Mapping[str, str]
+    ) -> dict[str, Any]:
+        skip = WARM_UP if len(self.thinking) > 2 * WARM_UP else 0
+        reading, thinking = sum(self.reading[skip:]), sum(self.thinking[skip:])
+        timed = len(self.thinking) - skip
+        measured = self.consistency.pixels > 0
+        return {
+            "miou": _number(self.accuracy.miou()),
+            "iou": {name: _number(v) for name, v in zip(classes, self.accuracy.iou().tolist(), strict=True)},
+            "pixel_accuracy": _number(self.accuracy.pixel_accuracy()),
+            "temporal_consistency": {
+                "value": _number(self.consistency.value()),
+                "agreement": _number(self.consistency.agreement()),
+                "motion": motion if measured else None,
+                "pixels": self.consistency.pixels,
+            },
+            "frames_per_second": {
+                "network": round(timed / max(thinking, 1e-9), 2),
+                "with_decoding": round(timed / max(thinking + reading, 1e-9), 2),
+                "device": device,
+            },
+            "frames": self.frames,
+            "checkpoint": dict(checkpoint),
+        }
+
+
+def _evaluate_video(
+    networks: list[VideoNetwork],
+    domain: Domain,
+    video: Video,
+    first: int,
+    gallery: Gallery,
+    scores: _Scores,
+    device: torch.device | str,
+) -> None:
+    """Stream one video; `first` is the position of its first frame in the whole evaluation."""
+    streams = [network.stream() for network in networks]
+    previous: torch.Tensor | None = None
+    for k, (seconds, seen) in enumerate(_timed(frames_in_order(domain, video))):
+        native = domain.size if seen.label is None else (seen.label.shape[-2], seen.label.shape[-1])
+        start = time.perf_counter()
+        prediction = predict_frame(streams[0], seen.frame, seen.motion, native, device).cpu()
+        scores.thinking.append(time.perf_counter() - start)
+        scores.reading.append(seconds)
+        if seen.label is not None:
+            scores.accuracy.update(prediction, seen.label.view_as(prediction))
+            scores.frames += 1
+        on_grid = _resized(prediction, domain.size)
+        if previous is not None and seen.motion is not None:
+            scores.consistency.update(on_grid, previous, seen.motion)
+        previous = on_grid
+        other = None
+        if len(streams) > 1 and first + k <= gallery.last:
+            other = predict_frame(streams[1], seen.frame, seen.motion, native, device)[0].cpu().numpy()
+        if gallery.wants(first + k):
+            image = (seen.frame[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+            truth = None if seen.label is None else seen.label.reshape(native).numpy()
+            name = f"{video.split}/{video.name}/{k}"
+            gallery.add(first + k, name, image, truth, prediction[0].numpy(), other)
+
+
+def _resized(labels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(1, H, W) class ids on another grid, by nearest neighbour."""
+    if labels.shape[-2:] == size:
+        return labels
+    return F.interpolate(labels[:, None].float(), size, mode="nearest-exact")[:, 0].long()
+
+
+def _timed(items: Iterable[Item]) -> Iterator[tuple[float, Item]]:
+    """Each item with the seconds it took to come."""
+    waiting = iter(items)
+    while True:
+        start = time.perf_counter()
+        try:
+            item = next(waiting)
+        except StopIteration:
+            return
+        yield time.perf_counter() - start, item
+
+
+def _motion_name(domain: Domain) -> str | None:
+    """The estimator that made the domain's motion."""
+    return None if domain.motion is None else str(read_json(domain.motion / "index.json")["estimator"])
+
+
+def _number(value: float) -> float | None:
+    """None for nan: JSON has no nan."""
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _write_csv(path: Path, rows: list[list[Any]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def _write_image(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(exist_ok=True)
+    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+        raise UserError(f"cannot write {path}: is there space on the disk?")

@@ -1,0 +1,198 @@
+"""The comparison as a table: on the terminal, in Markdown, in CSV."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from crossfade.report.results import BASELINE, BOUND, Comparison, Recipe, Value
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the headline table."""
+
+    title: str
+    value: Callable[[Comparison, Recipe], Value]
+    scale: float = 100.0
+    sign: bool = False
+    marked: bool = False
+    unit: str = ""
+
+    def cell(self, comparison: Comparison, recipe: Recipe) -> str:
+        """The formatted number."""
+        words = self.value(comparison, recipe).format(self.scale, 0 if self.unit == " %" else 1, self.sign)
+        return words if words == "–" else words + self.unit
+
+    def is_best(self, comparison: Comparison, recipe: Recipe) -> bool:
+        """Is this the best of the recipes, or not distinguishable from it?"""
+        return self.marked and recipe.name in comparison.best(lambda r: self.value(comparison, r))
+
+
+def columns(comparison: Comparison) -> list[Column]:
+    """The columns of the headline table: those that have anything to say for this pair."""
+    everything = [
+        Column("mIoU %", lambda _, r: r.miou, marked=True),
+        Column(f"above {BASELINE}", lambda c, r: c.gain(r), sign=True),
+        Column("gap closed", lambda c, r: c.gap_closed(r), unit=" %"),
+        Column("pixel acc. %", lambda _, r: r.pixel_accuracy),
+        Column("temporal cons. %", lambda _, r: r.temporal_consistency),
+        Column("frames/s", lambda _, r: r.speed, scale=1.0),
+    ]
+    return [c for c in everything if any(c.value(comparison, r).seeds for r in comparison.recipes)]
+
+
+def seeds_word(recipe: Recipe) -> str:
+    """Which seeds a row rests on."""
+    return ", ".join(str(seed) for seed in sorted(recipe.runs))
+
+
+def checkpoint_word(recipe: Recipe) -> str:
+    """Which checkpoint was evaluated, and by which rule."""
+    checkpoint = recipe.first["checkpoint"]
+    which, rule = str(checkpoint.get("which", "")), str(checkpoint.get("rule", ""))
+    return f"{which} ({rule})" if rule and rule != which else which
+
+
+def reading(comparison: Comparison) -> list[str]:
+    """How to read the table: sentences under it."""
+    if not comparison.recipes:
+        return []
+    seeds = max(len(r.runs) for r in comparison.recipes)
+    lines = [
+        "± is the sample standard deviation over seeds; bold: the best, and whatever its spread does not tell apart."
+        if seeds > 1
+        else "One seed: differences of a few points may be chance; add seeds to see the spread. Bold: the best."
+    ]
+    if comparison.recipe(BOUND):
+        lines.append(f"`{BOUND}` was trained on the target's labels: an upper bound, not a competitor.")
+    if comparison.motion:
+        lines.append(
+            f"Temporal consistency: mIoU between each prediction and the previous one warped onto it by "
+            f"`{comparison.motion}` motion, hidden pixels left out. A constant prediction scores 100, so read it beside "
+            "the mIoU."
+        )
+    first = comparison.recipes[0].first
+    speed = first["frames_per_second"]
+    lines.append(f"Frames/s: the network alone, one frame at a time, on {speed['device']}.")
+    return lines
+
+
+def best_sentence(comparison: Comparison) -> str:
+    """The result in one sentence."""
+    contenders = [r for r in comparison.recipes if r.name not in (BASELINE, BOUND) and r.miou.seeds]
+    base = comparison.recipe(BASELINE)
+    if not contenders or base is None:
+        return ""
+    top = max(contenders, key=lambda r: r.miou.mean)
+    gain = comparison.gain(top)
+    if not gain.seeds:
+        return ""
+    if gain.mean <= 0:
+        return f"No recipe is above {BASELINE} ({base.miou.format(100)} mIoU)."
+    words = f"{top.name} reaches {top.miou.format(100)} mIoU, {gain.format(100)} points above {BASELINE}"
+    gap = comparison.gap_closed(top)
+    if gap.seeds:
+        words += f", closing {gap.format(100, 0)} % of the gap to the {BOUND}"
+    return words + "."
+
+
+def markdown(comparison: Comparison, figures: Sequence[tuple[str, str]] = ()) -> str:
+    """comparison.md: notes, the headline table, IoU by class, what was left out.
+
+    Args:
+        comparison: the results.
+        figures: (relative path, caption) of pictures to show.
+    """
+    out = [f"# {comparison.title}", ""]
+    sentence = best_sentence(comparison)
+    out += [sentence, ""] if sentence else []
+    for note in comparison.notes:
+        out += [f"> {note}", ""]
+    shown = columns(comparison)
+    out += _markdown_table(
+        ["recipe", *(c.title for c in shown), "seeds", "checkpoint"],
+        [
+            [
+                f"*{r.name}*" if r.name == BOUND else r.name,
+                *(_bold(c.cell(comparison, r), c.is_best(comparison, r)) for c in shown),
+                seeds_word(r),
+                checkpoint_word(r),
+            ]
+            for r in comparison.recipes
+        ],
+    )
+    out += [f"- left out: `{r.name}`: {r.left_out}" for r in comparison.left_out]
+    out += ["", *(f"{line}  " for line in reading(comparison)), ""]
+    out += [f"![{caption}]({path})\n" for path, caption in figures]
+    out += ["## IoU by class, %", ""]
+    out += _markdown_table(
+        ["class", *(r.name for r in comparison.recipes)],
+        [[name, *(r.iou(name).format(100) for r in comparison.recipes)] for name in comparison.classes],
+    )
+    return "\n".join(out) + "\n"
+
+
+def csv_text(comparison: Comparison) -> str:
+    """comparison.csv: one row a recipe and seed, fractions in [0, 1], empty where unknown; left-out recipes say why."""
+    header = ["pair", "recipe", "seed", "miou", "pixel_accuracy", "temporal_consistency", "motion"]
+    header += ["frames_per_second", "gap_closed", "checkpoint", *(f"iou_{c}" for c in comparison.classes), "left_out"]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    for recipe in comparison.recipes:
+        for seed in sorted(recipe.runs):
+            alone = Recipe(recipe.name, {seed: recipe.runs[seed]})
+            values = [alone.miou, alone.pixel_accuracy, alone.temporal_consistency]
+            motion = recipe.runs[seed]["temporal_consistency"]["motion"] or ""
+            tail = [alone.speed, comparison.gap_closed(alone)]
+            row: list[object] = [comparison.pair, recipe.name, seed, *map(_number, values), motion, *map(_number, tail)]
+            row += [checkpoint_word(alone), *(_number(alone.iou(c)) for c in comparison.classes), ""]
+            writer.writerow(row)
+    for recipe in comparison.left_out:
+        writer.writerow([comparison.pair, recipe.name, *[""] * (len(header) - 3), recipe.left_out])
+    return file.getvalue()
+
+
+def print_table(comparison: Comparison, console: Console | None = None) -> None:
+    """The headline table on the terminal."""
+    console = console or Console()
+    table = Table(title=comparison.title, title_justify="left", title_style="bold", header_style="bold")
+    table.add_column("recipe", no_wrap=True)
+    shown = columns(comparison)
+    for column in shown:
+        table.add_column(column.title, justify="right")
+    table.add_column("seeds", justify="right")
+    for recipe in comparison.recipes:
+        cells = [column.cell(comparison, recipe) for column in shown]
+        marked = [
+            f"[bold green]{cell}[/]" if column.is_best(comparison, recipe) else cell
+            for cell, column in zip(cells, shown, strict=True)
+        ]
+        style = "italic" if recipe.name == BOUND else None
+        table.add_row(recipe.name, *marked, str(len(recipe.runs)), style=style)
+    console.print(table)
+    for recipe in comparison.left_out:
+        console.print(f"left out: {recipe.name}: {recipe.left_out}", highlight=False, markup=False)
+    for note in comparison.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    sentence = best_sentence(comparison)
+    if sentence:
+        console.print(sentence, highlight=False, markup=False)
+
+
+def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    align = ["---", *["---:"] * (len(header) - 1)]
+    return [f"| {' | '.join(line)} |" for line in (header, align, *rows)]
+
+
+def _bold(words: str, bold: bool) -> str:
+    return f"**{words}**" if bold else words
+
+
+def _number(value: Value) -> str:
+    return f"{value.mean:.6g}" if value.seeds and math.isfinite(value.mean) else ""

@@ -1,0 +1,246 @@
+"""Video in and out, one frame at a time: an mp4 or a folder of frames to read, an mp4 to write."""
+
+import os
+import re
+import secrets
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import final
+
+import cv2
+import numpy as np
+
+from crossfade.data.manifest import read_image
+from crossfade.errors import UserError
+from crossfade.files import atomic_path
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+BROWSER_CODEC = "vp09"
+"""VP9: plays in web browsers, slow to write (a few frames a second)."""
+FAST_CODEC = "mp4v"
+"""MPEG-4 part 2: hundreds of frames a second, plays in video players but not in web browsers."""
+
+
+class FrameSource(ABC):
+    """Frames of one video in order. Iterating starts at the first frame every time.
+
+    Attributes:
+        rate: frames per second; None when the source does not say (a folder of images).
+        count: how many frames there should be; None when unknown.
+        size: (H, W), every frame's.
+    """
+
+    rate: float | None
+    count: int | None
+    size: tuple[int, int]
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield each frame, (H, W, 3) uint8 RGB.
+
+        Raises:
+            UserError: a frame is damaged or of another size; the file ends too early.
+        """
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """A name for frame `index` (0-based), used for files made from it."""
+
+
+@final
+class FolderFrames(FrameSource):
+    """A folder of images in natural order (frame2 before frame10)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = sorted((f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
+        self._folder = folder
+        if not self._files:
+            raise UserError(
+                f"the folder {folder} holds no frames: it needs image files ({', '.join(sorted(IMAGE_SUFFIXES))})"
+            )
+        first = read_image(folder, self._files[0].name)
+        self.rate, self.count, self.size = None, len(self._files), (first.shape[0], first.shape[1])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for file in self._files:
+            frame = read_image(self._folder, file.name)
+            if frame.shape[:2] != self.size:
+                raise UserError(
+                    f"{file} is {frame.shape[1]}x{frame.shape[0]} but the frames before it are "
+                    f"{self.size[1]}x{self.size[0]}: bring all frames of the folder to one size"
+                )
+            yield frame
+
+    def name(self, index: int) -> str:
+        return self._files[index].stem
+
+
+@final
+class FileFrames(FrameSource):
+    """A video file, decoded by OpenCV; its rotation flag is obeyed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._boxed = _check_boxes(path)
+        capture = self._open()
+        try:
+            count, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
+            good, frame = capture.read()
+        finally:
+            capture.release()
+        if not good:
+            raise UserError(f"no frame of {path} can be decoded: the file is damaged or its codec is not supported")
+        self.size = (frame.shape[0], frame.shape[1])
+        self.count = count if count > 0 else None
+        self.rate = rate if 0 < rate < 1000 else None
+
+    def _open(self) -> cv2.VideoCapture:
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # our sentence, not the decoder's chatter
+        level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        finally:
+            cv2.utils.logging.setLogLevel(level)
+        if not capture.isOpened():
+            raise UserError(
+                f"{self._path} holds no video that can be read: it is sound only, damaged or not a video file; "
+                "give an mp4 or a folder of frames"
+            )
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        return capture
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        capture = self._open()
+        done = 0
+        try:
+            while True:
+                good, frame = capture.read()
+                if not good:
+                    break
+                done += 1
+                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        finally:
+            capture.release()
+        if self._boxed and self.count is not None and done < self.count - 2:
+            raise UserError(
+                f"{self._path} ends after {done} of its {self.count} frames: the file is truncated or damaged; copy it again"
+            )
+
+    def name(self, index: int) -> str:
+        return f"{index:06d}"
+
+
+def open_frames(path: Path) -> FrameSource:
+    """The frames of a video file or of a folder of images.
+
+    Raises:
+        UserError: nothing is there, the folder holds no images, the file holds no video or is truncated.
+    """
+    if path.is_dir():
+        return FolderFrames(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist: give a video file (mp4) or a folder of frames")
+    return FileFrames(path)
+
+
+@final
+class VideoWriter:
+    """An mp4 that appears whole when the context ends well, and not at all otherwise.
+
+    Frames of odd height or width lose their last row or column (the codecs need even sizes).
+    """
+
+    def __init__(self, path: Path, rate: float, codec: str = FAST_CODEC) -> None:
+        if path.suffix.lower() != ".mp4":
+            raise UserError(f"the output video must end in .mp4, not '{path.suffix}' ({path})")
+        self._path, self._rate, self._codec = path, rate, codec
+        self._writer: cv2.VideoWriter | None = None
+        self._part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part.mp4")
+        self._size = (0, 0)
+        self.frames = 0
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def add(self, frame: np.ndarray) -> None:
+        """Append one frame, (H, W, 3) uint8 RGB.
+
+        Raises:
+            UserError: the video cannot be written here.
+            ValueError: the frame's size differs from the first one's.
+        """
+        height, width = frame.shape[0] // 2 * 2, frame.shape[1] // 2 * 2
+        if self._writer is None:
+            self._size = (height, width)
+            self._writer = self._start()
+        if (height, width) != self._size:
+            raise ValueError(f"a {width}x{height} frame in a {self._size[1]}x{self._size[0]} video")
+        self._writer.write(cv2.cvtColor(np.ascontiguousarray(frame[:height, :width]), cv2.COLOR_RGB2BGR))
+        self.frames += 1
+
+    def _start(self) -> cv2.VideoWriter:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        for codec in dict.fromkeys((self._codec, FAST_CODEC)):
+            code = cv2.VideoWriter.fourcc(*codec)
+            writer = cv2.VideoWriter(str(self._part), cv2.CAP_FFMPEG, code, self._rate, self._size[::-1])
+            if writer.isOpened():
+                return writer
+        raise UserError(f"cannot write the video {self._path}: is its folder writable, and is there space on the disk?")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._writer is not None:
+                self._writer.release()
+            if kind is None and self.frames:
+                self._publish()
+        finally:
+            self._part.unlink(missing_ok=True)
+
+    def _publish(self) -> None:
+        written = FileFrames(self._part).count
+        if written is not None and written < self.frames:
+            raise UserError(
+                f"only {written} of {self.frames} frames reached {self._path}: free some space on the disk and start again"
+            )
+        with atomic_path(self._path) as temporary:
+            os.replace(self._part, temporary)
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.split(r"(\d+)", path.name)]
+
+
+def _check_boxes(path: Path) -> bool:
+    """Walk the top-level boxes of an mp4 or mov: True when it is one, False for another container.
+
+    Raises:
+        UserError: the file is empty, a box reaches past its end, or its index is missing.
+    """
+    length = path.stat().st_size
+    if length == 0:
+        raise UserError(f"{path} is empty: copy it again")
+    kinds: list[bytes] = []
+    with path.open("rb") as file:
+        position = 0
+        while position + 8 <= length:
+            file.seek(position)
+            size, kind = struct.unpack(">I4s", file.read(8))
+            if not kinds and kind not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+                return False
+            if size == 1:
+                size = struct.unpack(">Q", file.read(8).ljust(8, b"\0"))[0]
+            kinds.append(kind)
+            if size == 0:
+                break
+            if size < 8 or position + size > length:
+                raise UserError(f"{path} is truncated (its '{kind.decode('latin-1')}' part is cut off): copy it again")
+            position += size
+    if b"moov" not in kinds:
+        raise UserError(f"{path} is truncated (its index is missing): copy it again")
+    return True
