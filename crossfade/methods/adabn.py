@@ -1,0 +1,65 @@
+"""AdaBN (Li et al., 2016): the batch-norm statistics of the target, nothing else. What costs nothing must be beaten."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel, ConfigDict, PositiveInt
+
+from crossfade.data.clip import Clip
+from crossfade.methods.base import ClipNeeds, Method, StepOutput
+from crossfade.methods.batch_norm import reestimate_statistics
+
+if TYPE_CHECKING:
+    from crossfade.temporal.video_network import VideoNetwork
+
+
+class AdaBNParameters(BaseModel):
+    """Parameters of `adabn`.
+
+    Attributes:
+        statistics_batches: how many batches of target frames the statistics are averaged over.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    statistics_batches: PositiveInt = 60
+
+
+class AdaBN(Method):
+    """Re-estimates the statistics on the target; there is nothing to train."""
+
+    trains: ClassVar[bool] = False
+
+    def __init__(self, parameters: AdaBNParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
+        super().__init__(network, class_names)
+        self.parameters = parameters
+
+    @property
+    def source_needs(self) -> ClipNeeds | None:
+        """Nothing."""
+        return None
+
+    @property
+    def target_needs(self) -> ClipNeeds | None:
+        """Single frames without labels."""
+        return ClipNeeds()
+
+    def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
+        """Average the statistics over `statistics_batches` target batches.
+
+        Raises:
+            UserError: the network has no batch norm.
+        """
+        assert target is not None
+        frames = (clip.now for clip in islice(target, self.parameters.statistics_batches))
+        reestimate_statistics(self.network.frame, frames)
+
+    def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
+        """Never called: `trains` is False."""
+        raise RuntimeError("adabn has no training steps")
+
+    @property
+    def rule(self) -> str:
+        """No training, hence no checkpoint to choose."""
+        return "no training"

@@ -1,0 +1,95 @@
+"""Batch-norm statistics: estimated anew on given frames, followed while training, or held fixed."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from crossfade.errors import UserError
+
+
+def batch_norms(module: nn.Module) -> list[_BatchNorm]:
+    """The batch-norm layers of a module that keep running statistics."""
+    return [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+
+
+def reestimate_statistics(frame_network: nn.Module, images: Iterable[Tensor]) -> int:
+    """Replace the running statistics by the cumulative average over the given images (AdaBN, Li et al. 2016).
+
+    Every layer sees inputs normalised by the statistics of their own batch (train mode); dropout is off. Weights are
+    not touched; the modes are as before afterwards.
+
+    Args:
+        frame_network: a per-frame network.
+        images: batches (B, 3, H, W) in [0, 1].
+
+    Returns:
+        The number of batches seen.
+
+    Raises:
+        UserError: the network has no batch-norm layers.
+    """
+    layers = batch_norms(frame_network)
+    if not layers:
+        raise UserError("the network has no batch-norm layers, so it has no statistics to adapt: choose another recipe")
+    modes = {module: module.training for module in frame_network.modules()}
+    momenta = [layer.momentum for layer in layers]
+    frame_network.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # cumulative average
+        layer.train()
+    seen = 0
+    with torch.no_grad():
+        for batch in images:
+            frame_network(batch)
+            seen += 1
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    for module, mode in modes.items():
+        module.training = mode
+    if seen == 0:
+        raise ValueError("no images to estimate batch-norm statistics from")
+    return seen
+
+
+@contextmanager
+def following_statistics(module: nn.Module, momentum: float) -> Iterator[None]:
+    """While open, every batch-norm layer in eval mode moves its running statistics towards its inputs' own.
+
+    The layers keep normalising with the running statistics, so a prediction does not depend on its batch mates, but
+    the statistics fit the frames seen: a teacher that only ever sees target frames keeps those of the target.
+    """
+
+    def follow(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(layer, _BatchNorm)
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
+        variance, mean = torch.var_mean(inputs[0].detach().float(), dim=(0, 2, 3))
+        layer.running_mean.lerp_(mean.to(layer.running_mean.dtype), momentum)
+        layer.running_var.lerp_(variance.to(layer.running_var.dtype), momentum)
+
+    handles = [layer.register_forward_pre_hook(follow) for layer in batch_norms(module) if not layer.training]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def copy_statistics(to: nn.Module, source: nn.Module) -> None:
+    """Copy the running statistics of one network into another of the same structure."""
+    for mine, theirs in zip(batch_norms(to), batch_norms(source), strict=True):
+        for name in ("running_mean", "running_var"):
+            getattr(mine, name).copy_(getattr(theirs, name))
+
+
+def train_mode(network: nn.Module, statistics: str) -> None:
+    """Put a network in train mode; `statistics` "fixed" leaves batch norm at its running statistics ("batch": not)."""
+    network.train()
+    if statistics == "fixed":
+        for layer in batch_norms(network):
+            layer.eval()

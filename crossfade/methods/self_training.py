@@ -1,0 +1,144 @@
+"""Self-training: an EMA teacher's pseudo labels, and half of the source's classes pasted onto the target.
+
+ClassMix (Olsson et al., WACV 2021) across domains as in DACS (Tranheden et al., WACV 2021), with an EMA teacher (Mean
+Teacher, Tarvainen & Valpola, NeurIPS 2017). On a two-frame network both frames are mixed by one class set.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from crossfade.data.augment import (
+    GeometricParameters,
+    PhotometricParameters,
+    geometric,
+    photometric,
+    photometric_frames,
+)
+from crossfade.data.clip import Clip
+from crossfade.methods.base import ClipNeeds, Method, StepOutput
+from crossfade.methods.batch_norm import train_mode
+from crossfade.methods.figures import mixed_figure
+from crossfade.methods.pseudo_labels import confidence_weight
+from crossfade.methods.teacher import Teacher, TeacherParameters
+from crossfade.methods.unroll import past_frames, run, supervised_terms
+from crossfade.objectives.cross_entropy import cross_entropy
+from crossfade.objectives.mixing import Layer, class_mask, compose, pick_classes, present_classes
+
+if TYPE_CHECKING:
+    from crossfade.temporal.video_network import VideoNetwork
+
+
+class SelfTrainingParameters(BaseModel):
+    """Parameters of `self_training`.
+
+    Attributes:
+        teacher: the EMA teacher, its statistics, and what is deployed.
+        threshold: confidence above which a pseudo label counts as sure.
+        weighting: "share": every pseudo label weighs the share of sure pixels of its frame (DACS); "threshold": unsure
+            pixels are ignored; "none": all weigh 1.
+        classes: how many source classes are pasted; "half" of those in the frame.
+        target_weight: weight of the mixed term.
+        student_statistics: "batch": batch norm uses the statistics of the batch in training; "fixed": the running ones.
+        source_geometric, target_geometric: mirror and zoom of each side.
+        source_photometric: colour changes of the supervised source frames.
+        mix_photometric: strong colour changes of the mixed frames.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    teacher: TeacherParameters = TeacherParameters()
+    threshold: float = Field(default=0.9, ge=0.0, le=1.0)
+    weighting: Literal["share", "threshold", "none"] = "share"
+    classes: PositiveInt | Literal["half"] = "half"
+    target_weight: NonNegativeFloat = 1.0
+    aux_weight: NonNegativeFloat = 0.1
+    student_statistics: Literal["batch", "fixed"] = "batch"
+    source_geometric: GeometricParameters = GeometricParameters()
+    target_geometric: GeometricParameters = GeometricParameters(scale=(1.0, 1.25))
+    source_photometric: PhotometricParameters = PhotometricParameters()
+    mix_photometric: PhotometricParameters = PhotometricParameters(blur=0.5)
+
+
+class SelfTraining(Method):
+    """Source cross-entropy plus cross-entropy of mixed frames against source labels and pseudo labels."""
+
+    def __init__(self, parameters: SelfTrainingParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
+        super().__init__(network, class_names)
+        self.parameters = parameters
+        self.teacher = Teacher(parameters.teacher, network)
+
+    @property
+    def source_needs(self) -> ClipNeeds | None:
+        """As many frames as the network reads, labelled."""
+        return ClipNeeds.of(past_frames(self.network), labels=True)
+
+    @property
+    def target_needs(self) -> ClipNeeds | None:
+        """As many frames as the network reads, without labels."""
+        return ClipNeeds.of(past_frames(self.network), labels=False)
+
+    def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
+        """Start from the batch-norm statistics of the target, if asked."""
+        assert target is not None
+        self.teacher.start(self.network, target)
+
+    def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
+        """One teacher forward and two student forwards: source and mixed, each normalised by its own statistics."""
+        assert source is not None and target is not None
+        p = self.parameters
+        source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
+        probabilities = self.teacher.predict(target.frames, target.motion)
+        confidence, pseudo = probabilities.max(1)
+        train_mode(self.network, p.student_statistics)
+        _, terms = supervised_terms(self.network, photometric(source, p.source_photometric), "source", p.aux_weight)
+        weight, sure = confidence_weight(confidence, p.threshold, p.weighting)
+        mixed = self._mix(source, target, pseudo, weight)
+        frames = photometric_frames(mixed.frames, p.mix_photometric)
+        output = run(self.network, frames, mixed.motion)
+        labels, weights = mixed.labels[:, -1], mixed.weight[:, -1]
+        terms["mixed"] = p.target_weight * cross_entropy(output.logits, labels, weights)
+        if output.now.aux is not None and p.aux_weight > 0:
+            terms["mixed_aux"] = p.target_weight * p.aux_weight * cross_entropy(output.now.aux, labels, weights)
+        figures = {"mixed": mixed_figure({"mixed": (frames, mixed.labels)}, self.num_classes)} if draw else {}
+        return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures)
+
+    def _mix(self, source: Clip, target: Clip, pseudo: Tensor, weight: Tensor) -> Any:
+        """Paste source classes onto the target; only "now" has pseudo labels, older frames are just pixels."""
+        assert source.labels is not None
+        classes = pick_classes(present_classes(source.labels[:, -1], self.num_classes), self.parameters.classes)
+        patch = Layer(source.frames, source.labels, class_mask(source.labels, classes), source.motion)
+        labels = pseudo[:, None].expand_as(source.labels)
+        base = Layer(
+            target.frames, labels, torch.ones_like(patch.mask), target.motion, weight[:, None].expand_as(labels)
+        )
+        return compose(base, [patch])
+
+    def after_step(self, step: int) -> None:
+        """Move the teacher towards the student."""
+        self.teacher.update(self.network)
+
+    def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
+        """Estimate the deployed network's statistics on the target, if asked."""
+        assert target is not None
+        self.teacher.finish(self.network, target)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The teacher."""
+        return {"teacher": self.teacher.network.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the teacher."""
+        self.teacher.network.load_state_dict(state["teacher"])
+
+    def deployed(self) -> "VideoNetwork":
+        """The teacher or the student."""
+        return self.teacher.deployed(self.network)
+
+    @property
+    def rule(self) -> str:
+        """Last step, teacher or student."""
+        return f"last step, {self.parameters.teacher.deploy}"

@@ -1,0 +1,59 @@
+"""Supervised training on one side: `source_only` (also the pretraining) and the `oracle`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
+from crossfade.data.clip import Clip
+from crossfade.methods.base import ClipNeeds, Method, StepOutput
+from crossfade.methods.batch_norm import train_mode
+from crossfade.methods.unroll import past_frames, supervised_terms
+
+if TYPE_CHECKING:
+    from crossfade.temporal.video_network import VideoNetwork
+
+
+class SupervisedParameters(BaseModel):
+    """Parameters of `supervised`.
+
+    Attributes:
+        domain: whose labels: "source", or "target" for the oracle (the upper bound).
+        aux_weight: weight of the auxiliary head's cross-entropy, where the network has one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domain: Literal["source", "target"] = "source"
+    geometric: GeometricParameters = GeometricParameters()
+    photometric: PhotometricParameters = PhotometricParameters()
+    aux_weight: float = 0.1
+
+
+class Supervised(Method):
+    """Cross-entropy on one side's labels, under augmentation."""
+
+    def __init__(self, parameters: SupervisedParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
+        super().__init__(network, class_names)
+        self.parameters = parameters
+        self._needs = ClipNeeds.of(past_frames(network), labels=True)
+
+    @property
+    def source_needs(self) -> ClipNeeds | None:
+        """The source's pairs with labels, unless this is the oracle."""
+        return self._needs if self.parameters.domain == "source" else None
+
+    @property
+    def target_needs(self) -> ClipNeeds | None:
+        """The target's pairs with labels, if this is the oracle."""
+        return self._needs if self.parameters.domain == "target" else None
+
+    def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
+        """Cross-entropy of the fused logits of "now", and of the auxiliary ones."""
+        clip = source if self.parameters.domain == "source" else target
+        assert clip is not None
+        train_mode(self.network, "batch")
+        clip = photometric(geometric(clip, self.parameters.geometric), self.parameters.photometric)
+        _, terms = supervised_terms(self.network, clip, "supervised", self.parameters.aux_weight)
+        return StepOutput(terms)

@@ -1,0 +1,117 @@
+"""The EMA teacher (Mean Teacher, Tarvainen & Valpola, NeurIPS 2017) and its batch-norm statistics.
+
+Whose statistics should a network have that is run on the target? Those of the target under its present weights. The
+student's running ones mix source and mixed batches and would pull an averaged teacher back towards the source (in the
+pilot, starting from target statistics alone was worth six points). So by default the statistics start as the target's,
+follow the clean target frames that the teacher labels (in eval mode), and are estimated once more at the end.
+"""
+
+import copy
+from collections.abc import Iterable
+from contextlib import nullcontext
+from itertools import islice
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from torch import Tensor, nn
+
+from crossfade.data.clip import Clip
+from crossfade.methods.batch_norm import batch_norms, copy_statistics, following_statistics, reestimate_statistics
+from crossfade.methods.unroll import run, upsampled_probabilities
+from crossfade.motion.field import Motion
+
+if TYPE_CHECKING:
+    from crossfade.temporal.video_network import VideoNetwork
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
+
+class TeacherParameters(BaseModel):
+    """Parameters of the EMA teacher.
+
+    Attributes:
+        decay: of the moving average of the weights.
+        statistics: batch-norm statistics of the teacher: "target": they follow the clean target frames it labels;
+            "student": moving average of the student's; "fixed": those it started with.
+        statistics_momentum: how fast they follow the target.
+        start_from_target_statistics: before step 0, estimate the statistics of student and teacher on the target.
+        final_target_statistics: after the last step, estimate the deployed network's on the target.
+        statistics_batches: batches of target frames for either estimate.
+        deploy: which network is saved and evaluated.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    decay: float = Field(default=0.99, ge=0.0, le=1.0)
+    statistics: Literal["target", "student", "fixed"] = "target"
+    statistics_momentum: float = Field(default=0.05, gt=0.0, le=1.0)
+    start_from_target_statistics: bool = True
+    final_target_statistics: bool = True
+    statistics_batches: PositiveInt = 60
+    deploy: Literal["teacher", "student"] = "teacher"
+
+
+def frozen_copy(network: NetworkT) -> NetworkT:
+    """A copy in eval mode whose parameters take no gradient."""
+    return copy.deepcopy(network).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def update_ema(teacher: nn.Module, student: nn.Module, decay: float, buffers: bool) -> None:
+    """θ' ← decay·θ' + (1 − decay)·θ over parameters and, if `buffers`, over floating-point buffers as well.
+
+    Args:
+        teacher, student: networks of the same structure.
+        decay: in [0, 1].
+        buffers: average the batch-norm statistics too; False leaves the teacher's alone.
+    """
+    mine, theirs = list(teacher.parameters()), list(student.parameters())
+    if buffers:
+        mine += [b for b in teacher.buffers() if b.is_floating_point()]
+        theirs += [b for b in student.buffers() if b.is_floating_point()]
+    torch._foreach_lerp_([p.data for p in mine], [p.data for p in theirs], 1.0 - decay)
+
+
+class Teacher:
+    """An EMA copy of a video network."""
+
+    def __init__(self, parameters: TeacherParameters, student: "VideoNetwork") -> None:
+        self.parameters = parameters
+        self.network = frozen_copy(student)
+
+    def start(self, student: "VideoNetwork", target: Iterable[Clip]) -> None:
+        """Give student and teacher the statistics of the target, if asked and if the network keeps any."""
+        if self.parameters.start_from_target_statistics and batch_norms(student.frame):
+            self._estimate(student, target)
+            copy_statistics(self.network.frame, student.frame)
+
+    def following(self) -> "nullcontext[None] | object":
+        """The context in which the teacher labels: its statistics follow what it sees, if asked."""
+        if self.parameters.statistics == "target":
+            return following_statistics(self.network.frame, self.parameters.statistics_momentum)
+        return nullcontext()
+
+    @torch.no_grad()
+    def predict(self, frames: Tensor, motion: dict[tuple[int, int], Motion]) -> Tensor:
+        """Probabilities (B, K, H, W) of "now" at the frames' size."""
+        with self.following():  # type: ignore[attr-defined]
+            output = run(self.network, frames, motion)
+        return upsampled_probabilities(output.logits, (frames.shape[-2], frames.shape[-1]))
+
+    def update(self, student: "VideoNetwork") -> None:
+        """Move towards the student."""
+        update_ema(self.network, student, self.parameters.decay, buffers=self.parameters.statistics == "student")
+
+    def finish(self, student: "VideoNetwork", target: Iterable[Clip]) -> None:
+        """Estimate the deployed network's statistics on the target, if asked."""
+        if self.parameters.final_target_statistics and batch_norms(student.frame):
+            self._estimate(self.deployed(student), target)
+
+    def deployed(self, student: "VideoNetwork") -> "VideoNetwork":
+        """The network that is saved and evaluated."""
+        return self.network if self.parameters.deploy == "teacher" else student
+
+    def _estimate(self, network: "VideoNetwork", target: Iterable[Clip]) -> None:
+        frames = (clip.now for clip in islice(target, self.parameters.statistics_batches))
+        reestimate_statistics(network.frame, frames)

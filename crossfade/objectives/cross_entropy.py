@@ -1,0 +1,31 @@
+"""Cross-entropy with pixel weights and ignored pixels."""
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE = 255
+
+
+def cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    weights: Tensor | None = None,
+    denominator: Literal["valid", "all"] = "valid",
+) -> Tensor:
+    """Mean cross-entropy; 0 (with a gradient of 0) where every pixel is ignored.
+
+    Args:
+        logits: (B, K, h, w). A grid smaller than the labels' is upsampled bilinearly first.
+        labels: (B, H, W) int64 class ids, 255 = ignore.
+        weights: (B, H, W) or (B, 1, 1), factors of the pixels' losses; they do not enter the denominator.
+        denominator: divide by the number of pixels that are not ignored, or by all of them (DACS).
+    """
+    if logits.shape[-2:] != labels.shape[-2:]:
+        logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=False)
+    losses = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE, reduction="none")
+    if weights is not None:
+        losses = losses * weights
+    count = (labels != IGNORE).sum().clamp_min(1) if denominator == "valid" else labels.numel()
+    return losses.sum() / count

@@ -1,0 +1,67 @@
+"""Batch-norm statistics: estimated, followed, copied."""
+
+import pytest
+import torch
+from torch import nn
+from toy_network import CLASSES, ToyVideo, toy_clip
+
+from crossfade.errors import UserError
+from crossfade.methods import build_method
+from crossfade.methods.batch_norm import following_statistics, reestimate_statistics, train_mode
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.BatchNorm2d(3, momentum=0.3), nn.Dropout(0.5), nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
+
+
+def test_reestimation_is_the_mean_over_batches_and_leaves_weights_modes_and_momentum():
+    net = network().eval()
+    before = [p.clone() for p in net.parameters()]
+    batches = [torch.randn(4, 3, 5, 6) * 2 + 1 for _ in range(3)]
+    assert reestimate_statistics(net, iter(batches)) == 3
+    mean = torch.stack([b.mean((0, 2, 3)) for b in batches]).mean(0)
+    variance = torch.stack([b.var((0, 2, 3)) for b in batches]).mean(0)
+    torch.testing.assert_close(net[0].running_mean, mean)
+    torch.testing.assert_close(net[0].running_var, variance)
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    assert not any(m.training for m in net.modules())
+    assert net[0].momentum == 0.3
+
+
+def test_following_moves_statistics_but_a_prediction_does_not_depend_on_the_batch():
+    net = network().eval()
+    images = torch.randn(4, 3, 5, 6) + 2
+    plain = net(images)
+    with following_statistics(net, 0.5):
+        net(images)
+    torch.testing.assert_close(net[0].running_mean, images.mean((0, 2, 3)) / 2)
+    assert not torch.equal(net(images), plain)
+    moved = net[0].running_mean.clone()
+    net(images)
+    assert torch.equal(net[0].running_mean, moved)
+
+
+def test_network_without_batch_norm():
+    adabn = build_method("adabn", {}, ToyVideo(norm=False), CLASSES)
+    with pytest.raises(UserError, match="no batch-norm"):
+        adabn.prepare(None, iter([toy_clip(adabn.target_needs)]))
+
+
+def test_adabn_changes_statistics_alone():
+    net = ToyVideo()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    adabn = build_method("adabn", {"statistics_batches": 2}, net, CLASSES)
+    taken = [toy_clip(adabn.target_needs, seed=s) for s in range(5)]
+    adabn.prepare(None, iter(taken))
+    changed = {k for k, v in adabn.deployed().state_dict().items() if not torch.equal(v, before[k])}
+    assert changed
+    assert all("running" in k or "num_batches" in k for k in changed)
+
+
+def test_fixed_statistics_stay_in_training():
+    net = network()
+    train_mode(net, "fixed")
+    net(torch.randn(4, 3, 5, 6) + 2)
+    assert torch.equal(net[0].running_mean, torch.zeros(3))
+    assert net[1].training
