@@ -1,0 +1,248 @@
+"""Find the motion of a data set: one archive a video, videos side by side, finished videos kept.
+
+Stands above `crossfade.data`, unlike the rest of this package, which data reads.
+"""
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crossfade.data.manifest import Manifest, Video, read_image
+from crossfade.errors import UserError
+from crossfade.files import sha256, write_json
+from crossfade.motion.estimators import Estimator, build_estimator
+from crossfade.motion.parameters import MotionParameters
+from crossfade.motion.store import MotionArchive, MotionWriter, check_fits
+from crossfade.motion.validity import forward_backward_validity
+
+__all__ = ["MotionParameters", "estimate_data_set", "neighbours", "read_index"]
+
+ROUNDING = 1e-6
+"""Seconds by which a gap may exceed the largest one allowed (time stamps are sums of floats)."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One video's motion: everything a worker process needs."""
+
+    root: Path
+    video: Video
+    parameters: MotionParameters
+    path: Path
+
+
+def estimate_data_set(manifest: Manifest, parameters: MotionParameters, folder: Path, workers: int = 1) -> Path:
+    """Write `folder`/<split>/<video>.motion for every video, and `folder`/index.json.
+
+    Archives that are there already are kept when they were made from the same frames with the same parameters, so an
+    interrupted call goes on where it stopped.
+
+    Args:
+        manifest: the data set.
+        parameters: the estimator, spans and tolerances.
+        folder: where the motion goes.
+        workers: processes; 1 works in this one. Changes no result.
+
+    Returns:
+        The index: {data_set, estimator, parameters, spans, videos: {"split/video": {file, sha256, pairs}}}.
+
+    Raises:
+        UserError: a frame cannot be read or has another size than its video; exact motion is asked for and the data
+            set has none; a motion is too large to store; there are no weights for the estimator.
+    """
+    jobs = [
+        _Job(manifest.root, video, parameters, folder / video.split / f"{video.name}.motion")
+        for video in manifest.videos
+    ]
+    if parameters.estimator != "exact" and jobs:
+        build_estimator(parameters)  # no weights: say so before any work
+    videos: dict[str, dict[str, Any]] = {}
+    for job, entry in _progress(_run(jobs, workers), len(jobs), f"motion of {manifest.data_set}"):
+        videos[f"{job.video.split}/{job.video.name}"] = {"file": str(job.path.relative_to(folder)), **entry}
+    for stray in set(folder.glob("*/*.motion")) - {job.path for job in jobs}:
+        stray.unlink()  # of a video the data set no longer has
+    index = folder / "index.json"
+    write_json(
+        index,
+        {
+            "data_set": manifest.data_set,
+            "estimator": parameters.estimator,
+            "parameters": parameters.model_dump(mode="json"),
+            "spans": list(parameters.spans),
+            "videos": dict(sorted(videos.items())),
+        },
+    )
+    return index
+
+
+def neighbours(times: Sequence[float], spans: Sequence[int], max_gap: float) -> list[tuple[int, int]]:
+    """The pairs (i, i - s), i rising, of frames near enough in time; motion is found both ways for each.
+
+    Args:
+        times: seconds, one a frame.
+        spans: how many frames lie between.
+        max_gap: seconds.
+    """
+    return [
+        (i, i - span)
+        for i in range(len(times))
+        for span in sorted(spans)
+        if i >= span and abs(times[i] - times[i - span]) <= max_gap + ROUNDING
+    ]
+
+
+def _run(jobs: list[_Job], workers: int) -> Iterator[tuple[_Job, dict[str, Any]]]:
+    """Do the jobs; the first failure ends it. Processes come from a fork server, so no thread or lock is copied."""
+    if workers <= 1 or len(jobs) <= 1:
+        for job in jobs:
+            yield job, _estimate_video(job)
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_one_thread) as pool:
+        futures: dict[Future[dict[str, Any]], _Job] = {pool.submit(_estimate_video, job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _one_thread() -> None:
+    """Each worker process keeps to one core."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def _progress(
+    done: Iterator[tuple[_Job, dict[str, Any]]], total: int, title: str
+) -> Iterator[tuple[_Job, dict[str, Any]]]:
+    """Show a bar, one step a video, on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("videos"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=total)
+        for item in done:
+            yield item
+            bar.advance(task)
+
+
+def _estimate_video(job: _Job) -> dict[str, Any]:
+    """Make one archive, or keep the one that is there; its entry in the index."""
+    origin = {"parameters": _identity(job.parameters), "inputs": _inputs(job)}
+    pairs = neighbours([frame.time for frame in job.video.frames], job.parameters.spans, job.parameters.max_gap)
+    if not _is_done(job, origin, pairs):
+        size, frames = job.video.size, len(job.video.frames)
+        with MotionWriter(job.path, size, job.video.name, frames, origin) as writer:
+            fill = _copy_truth if job.parameters.estimator == "exact" else _look_at_frames
+            fill(job, pairs, writer)
+    return {"sha256": sha256(job.path), "pairs": 2 * len(pairs)}
+
+
+def _identity(parameters: MotionParameters) -> dict[str, Any]:
+    """What decides a result: the parameters as JSON, with the content of a weights file in place of its path."""
+    known: dict[str, Any] = json.loads(parameters.model_dump_json(exclude={"weights"}))
+    known["preset"] = parameters.chosen_preset
+    known["weights"] = None if parameters.weights is None else sha256(Path(parameters.weights))
+    return known
+
+
+def _inputs(job: _Job) -> str:
+    """A digest of all that is read: references, times and the content of the files behind them."""
+    video = job.video
+    refs = [video.truth] if job.parameters.estimator == "exact" else [frame.image for frame in video.frames]
+    files = sorted({job.root / str(ref).partition("!")[0] for ref in refs if ref is not None})
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"{file} of video {video.split}/{video.name} is missing: run the download stage again")
+    known = [refs, [frame.time for frame in video.frames], list(video.size), [sha256(file) for file in files]]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+
+
+def _is_done(job: _Job, origin: dict[str, Any], pairs: list[tuple[int, int]]) -> bool:
+    if not job.path.is_file():
+        return False
+    try:
+        with MotionArchive(job.path) as archive:
+            check_fits(archive, job.video)
+            return archive.origin == origin and archive.pairs == {*pairs, *((j, i) for i, j in pairs)}
+    except UserError:  # truncated, or of another video: made again
+        return False
+
+
+def _copy_truth(job: _Job, pairs: list[tuple[int, int]], writer: MotionWriter) -> None:
+    if job.video.truth is None:
+        raise UserError(
+            f"video {job.video.split}/{job.video.name} has no exact motion: choose the estimator 'dis' for this data set"
+        )
+    with MotionArchive(job.root / job.video.truth) as truth:
+        check_fits(truth, job.video)
+        for i, j in pairs:
+            writer.add(i, j, *truth.read(i, j))
+            writer.add(j, i, *truth.read(j, i))
+
+
+def _look_at_frames(job: _Job, pairs: list[tuple[int, int]], writer: MotionWriter) -> None:
+    parameters = job.parameters
+    estimator = build_estimator(parameters)
+    frame = _recent_frames(job, max(parameters.spans))
+    for i, j in pairs:
+        forward, backward = _both_ways(estimator, frame(i), frame(j))
+        tolerance = (parameters.relative_tolerance, parameters.absolute_tolerance)
+        valid = forward_backward_validity(forward, backward, *tolerance)
+        valid_back = forward_backward_validity(backward, forward, *tolerance)
+        writer.add(i, j, forward[0].numpy(), valid[0, 0].numpy())
+        writer.add(j, i, backward[0].numpy(), valid_back[0, 0].numpy())
+
+
+def _both_ways(
+    estimator: Estimator, first: NDArray[np.uint8], second: NDArray[np.uint8]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    forward, backward = estimator.estimate(first, second), estimator.estimate(second, first)
+    return torch.from_numpy(forward)[None], torch.from_numpy(backward)[None]
+
+
+def _recent_frames(job: _Job, span: int) -> Callable[[int], NDArray[np.uint8]]:
+    """A reader that keeps the last `span` + 1 frames; frames are asked for in rising order."""
+    kept: dict[int, NDArray[np.uint8]] = {}
+
+    def frame(index: int) -> NDArray[np.uint8]:
+        if index not in kept:
+            ref = job.video.frames[index].image
+            image = read_image(job.root, ref)
+            if image.shape[:2] != tuple(job.video.size):
+                raise UserError(
+                    f"{job.root / ref} is {image.shape[1]}x{image.shape[0]}, but the frames of its video "
+                    f"{job.video.split}/{job.video.name} are {job.video.size[1]}x{job.video.size[0]}: bring all frames "
+                    "of a video to one size"
+                )
+            kept[index] = image
+            for old in [known for known in kept if known < index - span]:
+                del kept[old]
+        return kept[index]
+
+    return frame
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index that `estimate_data_set` wrote.
+
+    Raises:
+        UserError: it is missing or is not JSON.
+    """
+    from crossfade.files import read_json
+
+    index: dict[str, Any] = read_json(folder / "index.json")
+    return index
