@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from crossfade.data.manifest import Manifest, Video, read_image
 from crossfade.errors import UserError
-from crossfade.files import sha256, write_json
+from crossfade.files import read_json, sha256, write_json
 from crossfade.motion.estimators import Estimator, build_estimator
 from crossfade.motion.parameters import MotionParameters
 from crossfade.motion.store import MotionArchive, MotionWriter, check_fits
@@ -185,7 +185,7 @@ def _is_done(job: _Job, origin: dict[str, Any], pairs: list[tuple[int, int]]) ->
 def _copy_truth(job: _Job, pairs: list[tuple[int, int]], writer: MotionWriter) -> None:
     if job.video.truth is None:
         raise UserError(
-            f"video {job.video.split}/{job.video.name} has no exact motion: choose the estimator 'dis' for this data set"
+            f"video {job.video.split}/{job.video.name} has no exact motion: choose the estimator 'dis' for it"
         )
     with MotionArchive(job.root / job.video.truth) as truth:
         check_fits(truth, job.video)
@@ -242,7 +242,5 @@ def read_index(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing or is not JSON.
     """
-    from crossfade.files import read_json
-
     index: dict[str, Any] = read_json(folder / "index.json")
     return index

@@ -103,7 +103,7 @@ def read_kitti(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         raise UserError(f"{path} is missing or is no KITTI motion (a 16-bit PNG of three channels)")
     blue, green, red = image.transpose(2, 0, 1)
     flow = (np.stack([red, green]).astype(np.float32) - 2**15) / 64
-    return flow, blue > 0
+    return np.asarray(flow, np.float32), np.asarray(blue > 0)
 
 
 def read_flo(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
