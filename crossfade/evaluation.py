@@ -45,7 +45,7 @@ class Options:
     recipe: str = "prediction"
     reference: str = "source_only"
     strips: int = 4
-    clip_frames: int = 40
+    clip_frames: int = 24
     rate: float = 8.0
 
 
@@ -86,7 +86,7 @@ class Evaluation:
         ]
 
     def save(self, folder: Path) -> None:
-        """Write confusion.csv, classes.csv, strips/, panels/, side_by_side.mp4 and index.json, the whole folder or none."""
+        """Write confusion.csv, classes.csv, strips/, panels/, side_by_side.mp4 and index.json; all of it or nothing."""
         with atomic_folder(folder) as temporary:
             rows = [[name, *map(int, row)] for name, row in zip(self.classes, self.confusion, strict=True)]
             _write_csv(temporary / "confusion.csv", [["truth \\ prediction", *self.classes], *rows])
@@ -137,7 +137,7 @@ def evaluate(
     labelled = [k for k, frame in enumerate(f for v in videos for f in v.frames) if frame.label is not None]
     if not labelled:
         raise UserError(
-            f"the split {'+'.join(domain.splits)} of '{domain.manifest.data_set}' has no labelled frame to evaluate on: "
+            f"the split {'+'.join(domain.splits)} of '{domain.manifest.data_set}' has no labelled frame to score: "
             "choose another evaluate_on for the pair in params.yaml"
         )
     gallery = Gallery(

@@ -11,8 +11,8 @@ import numpy as np
 from crossfade import visualise
 from crossfade.video import BROWSER_CODEC, VideoWriter
 
-PANEL_HEIGHT = 240
-"""Pixels; strips and the video are for looking, not for measuring."""
+PANEL_HEIGHT, CLIP_HEIGHT = 240, 160
+"""Pixels of a strip's and of the video's panels: for looking, not for measuring."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Gallery:
         if position < self.clip_frames:
             painted = {c: visualise.overlay(picture, labels, self.colours, 0.65) for c, labels in shown.items()}
             panels = {"frame": picture, **painted}
-            self.clip.append(visualise.strip(list(panels.values()), list(panels)))
+            self.clip.append(visualise.strip(list(panels.values()), list(panels), CLIP_HEIGHT))
 
 
 def spread_evenly(positions: Sequence[int], count: int) -> frozenset[int]:

@@ -75,6 +75,7 @@ class FolderFrames(FrameSource):
             yield frame
 
     def name(self, index: int) -> str:
+        """The image's own name, without its suffix."""
         return self._files[index].stem
 
 
@@ -127,10 +128,11 @@ class FileFrames(FrameSource):
             capture.release()
         if self._boxed and self.count is not None and done < self.count - 2:
             raise UserError(
-                f"{self._path} ends after {done} of its {self.count} frames: the file is truncated or damaged; copy it again"
+                f"{self._path} ends after {done} of its {self.count} frames: it is truncated or damaged; copy it again"
             )
 
     def name(self, index: int) -> str:
+        """The frame's number."""
         return f"{index:06d}"
 
 
@@ -206,10 +208,10 @@ class VideoWriter:
         written = FileFrames(self._part).count
         if written is not None and written < self.frames:
             raise UserError(
-                f"only {written} of {self.frames} frames reached {self._path}: free some space on the disk and start again"
+                f"only {written} of {self.frames} frames reached {self._path}: free some space on the disk and retry"
             )
         with atomic_path(self._path) as temporary:
-            os.replace(self._part, temporary)
+            self._part.replace(temporary)
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:

@@ -54,7 +54,7 @@ def text(
 ) -> np.ndarray:
     """One line of text as an image, `size` pixels of type, tight around the words plus a margin."""
     font = ImageFont.load_default(size)
-    left, top, right, bottom = font.getbbox(words or " ")
+    left, _, right, _ = font.getbbox(words or " ")
     margin = max(2, size // 4)
     line = Image.new("RGB", (int(right - left) + 2 * margin, size + 2 * margin), paper)
     ImageDraw.Draw(line).text((margin - left, margin - size * 0.12), words, font=font, fill=ink)

@@ -26,7 +26,7 @@ def colour_of(comparison: Comparison) -> dict[str, str]:
 
 def miou_figure(comparison: Comparison) -> "Figure":
     """mIoU by recipe: bar = mean, whisker = spread, dots = seeds."""
-    figure, axes = _figure(6.4, 0.9 + 0.42 * len(comparison.recipes))
+    figure, axes = _figure(5.6, max(3.4, 0.9 + 0.5 * len(comparison.recipes)))
     colours = colour_of(comparison)
     values = [r.miou for r in comparison.recipes]
     reach = max([v.mean + (v.spread or 0) for v in values if v.seeds] or [1.0]) * 100
@@ -73,7 +73,7 @@ def consistency_figure(comparison: Comparison) -> "Figure | None":
     shown = [r for r in comparison.recipes if r.miou.seeds and r.temporal_consistency.seeds]
     if not shown:
         return None
-    figure, axes = _figure(5.6, 4.0)
+    figure, axes = _figure(5.6, max(3.4, 0.9 + 0.5 * len(comparison.recipes)))
     colours = colour_of(comparison)
     for recipe in shown:
         x, y = recipe.miou, recipe.temporal_consistency
@@ -88,11 +88,10 @@ def consistency_figure(comparison: Comparison) -> "Figure | None":
             capsize=2,
             lw=1,
             zorder=3,
+            label=recipe.name,
         )
-        axes.annotate(
-            recipe.name, (x.mean * 100, y.mean * 100), (7, 6), textcoords="offset points", fontsize=9, color=INK
-        )
-    axes.margins(0.16)
+    axes.margins(0.12)
+    axes.legend(fontsize=9, frameon=False, loc="best", handletextpad=0.3)
     axes.set_xlabel("mIoU, %  (right is better)")
     axes.set_ylabel(f"temporal consistency, %  ({comparison.motion} motion)")
     axes.grid(color="#e6e9ed", zorder=0)

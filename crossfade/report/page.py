@@ -16,16 +16,18 @@ from crossfade.report.tables import best_sentence, checkpoint_word, columns, rea
 STYLE = """
 :root{--ink:#20242c;--soft:#5c6570;--line:#e3e7ec;--paper:#fff;--wash:#f6f7f9;--accent:#2a9d7f}
 *{box-sizing:border-box}
-body{margin:0;background:var(--wash);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+body{margin:0;background:var(--wash);color:var(--ink);
+ font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 main{max-width:1120px;margin:0 auto;padding:36px 28px 64px}
 h1{font-size:27px;line-height:1.2;margin:0 0 6px;letter-spacing:-.01em}
 h2{font-size:18px;margin:0 0 12px}
-section{background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:20px 22px;margin:18px 0;overflow-x:auto}
+section{background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:20px 22px;margin:18px 0;
+ overflow-x:auto}
 .lead{font-size:17px;color:var(--ink);margin:0}
 .sub{color:var(--soft);margin:0 0 14px}
 .note{border-left:4px solid #d9a12b;background:#fdf7e6;padding:9px 14px;border-radius:0 6px 6px 0;margin:10px 0}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:7px 10px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+th,td{padding:7px 8px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th{font-weight:600;color:var(--soft);font-size:13px}
 th:first-child,td:first-child,td.word,th.word{text-align:left}
 td.best{font-weight:700;color:#17715a}
@@ -40,7 +42,8 @@ figcaption{font-size:12.5px;color:var(--soft);margin:0 0 3px}
 .strip img{width:100%;display:block;border-radius:4px}
 .where{font-size:12.5px;color:var(--soft);margin:10px 0 4px}
 .legend{display:flex;flex-wrap:wrap;gap:4px 14px;font-size:13px;margin:0 0 6px}
-.legend i{display:inline-block;width:13px;height:13px;border-radius:3px;margin-right:6px;vertical-align:-2px;border:1px solid #0002}
+.legend i{display:inline-block;
+ width:13px;height:13px;border-radius:3px;margin-right:6px;vertical-align:-2px;border:1px solid #0002}
 video{width:100%;border-radius:6px;background:#000;display:block}
 .heat td{text-align:center;border-bottom:2px solid #fff;border-right:2px solid #fff}
 .heat td:first-child{text-align:left}
@@ -188,7 +191,8 @@ def _videos(pictures: Pictures) -> str:
         return ""
     shown = "".join(
         f"<details{' open' if k == 0 else ''}><summary>{html.escape(name)}</summary>"
-        f'<video controls loop muted playsinline preload="metadata" src="{data_uri(path, "video/mp4")}"></video></details>'
+        f'<video controls loop muted playsinline preload="metadata" src="{data_uri(path, "video/mp4")}"></video>'
+        "</details>"
         for k, (name, path) in enumerate(pictures.videos.items())
     )
     return f"<section><h2>Side by side, moving</h2>{shown}</section>"
@@ -219,7 +223,8 @@ def _confusions(pictures: Pictures) -> str:
     if not found:
         return ""
     items = "".join(
-        f'<details><summary>{html.escape(name)}</summary><img src="{data_uri(path)}" alt="confusion of {name}"></details>'
+        f"<details><summary>{html.escape(name)}</summary>"
+        f'<img src="{data_uri(path)}" alt="confusion of {html.escape(name)}"></details>'
         for name, path in found.items()
     )
     return f"<section><h2>What is taken for what</h2>{items}</section>"

@@ -37,10 +37,10 @@ def columns(comparison: Comparison) -> list[Column]:
     """The columns of the headline table: those that have anything to say for this pair."""
     everything = [
         Column("mIoU %", lambda _, r: r.miou, marked=True),
-        Column(f"above {BASELINE}", lambda c, r: c.gain(r), sign=True),
+        Column("gain", lambda c, r: c.gain(r), sign=True),
         Column("gap closed", lambda c, r: c.gap_closed(r), unit=" %"),
-        Column("pixel acc. %", lambda _, r: r.pixel_accuracy),
-        Column("temporal cons. %", lambda _, r: r.temporal_consistency),
+        Column("pixels %", lambda _, r: r.pixel_accuracy),
+        Column("TC %", lambda _, r: r.temporal_consistency),
         Column("frames/s", lambda _, r: r.speed, scale=1.0),
     ]
     return [c for c in everything if any(c.value(comparison, r).seeds for r in comparison.recipes)]
@@ -68,12 +68,13 @@ def reading(comparison: Comparison) -> list[str]:
         if seeds > 1
         else "One seed: differences of a few points may be chance; add seeds to see the spread. Bold: the best."
     ]
+    lines.append(f"gain: mIoU points above `{BASELINE}` of the same seed; pixels: share of pixels that are right.")
     if comparison.recipe(BOUND):
         lines.append(f"`{BOUND}` was trained on the target's labels: an upper bound, not a competitor.")
     if comparison.motion:
         lines.append(
-            f"Temporal consistency: mIoU between each prediction and the previous one warped onto it by "
-            f"`{comparison.motion}` motion, hidden pixels left out. A constant prediction scores 100, so read it beside "
+            "TC, temporal consistency: mIoU between each prediction and the previous one warped onto it by "
+            f"`{comparison.motion}` motion, hidden pixels left out. A constant prediction scores 100: read it beside "
             "the mIoU."
         )
     first = comparison.recipes[0].first

@@ -58,7 +58,7 @@ def test_nothing_counted_is_nan_not_zero():
 
 @pytest.mark.parametrize("prediction, truth", [([0, 7], [0, 1]), ([0, 1], [0, 7]), ([0, 255], [0, 1])])
 def test_an_id_outside_the_classes_is_refused(prediction, truth):
-    with pytest.raises(ValueError, match="outside 0..4"):
+    with pytest.raises(ValueError, match=r"outside 0\.\.4"):
         ConfusionMatrix(5).update(torch.tensor(prediction), torch.tensor(truth))
 
 
