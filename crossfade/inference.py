@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -44,7 +44,7 @@ def stream(
     motion: MotionBetween | None = None,
     device: torch.device | str = "cpu",
     ahead: int = 3,
-) -> Iterator[Prediction]:
+) -> Generator[Prediction, None, None]:
     """Predict every frame of a video in order.
 
     Decoding, resizing and motion estimation run in a thread, `ahead` frames before the network.

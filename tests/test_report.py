@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crossfade.data.labels import LabelSpace
 from rich.console import Console
 
+from crossfade.data.labels import LabelSpace
 from crossfade.errors import UserError
 from crossfade.evaluation import Evaluation
 from crossfade.gallery import Strip
@@ -65,7 +65,7 @@ def write(root: Path, results: dict = MIOU, pictures: bool = True) -> tuple[Path
 
 def make(root: Path, **options) -> Path:
     found, evaluations = write(root)
-    space = LabelSpace("toy3", CLASSES, COLOURS)
+    space = LabelSpace("toy3", CLASSES, COLOURS, {})
     compare("toy", found, evaluations, root / "reports" / "toy", space, **options)
     return root / "reports" / "toy"
 
@@ -169,7 +169,7 @@ def test_a_failed_report_leaves_the_one_before(tmp_path):
     folder = make(tmp_path)
     before = (folder / "index.html").read_bytes()
     (tmp_path / "evaluations" / "toy" / "stcl" / "seed-0" / "confusion.csv").unlink()
-    space = LabelSpace("toy3", CLASSES, COLOURS)
+    space = LabelSpace("toy3", CLASSES, COLOURS, {})
     with pytest.raises(UserError, match=r"confusion\.csv is missing"):
         compare("toy", tmp_path / "metrics" / "toy", tmp_path / "evaluations" / "toy", folder, space)
     assert (folder / "index.html").read_bytes() == before

@@ -175,6 +175,6 @@ def _figure(width: float, height: float) -> "tuple[Figure, Any]":
     for side in ("left", "bottom"):
         axes.spines[side].set_color("#b8bec6")
     axes.tick_params(colors=INK, labelsize=9)
-    axes.xaxis.label.set_size(9)
-    axes.yaxis.label.set_size(9)
+    axes.xaxis.label.set_fontsize(9)
+    axes.yaxis.label.set_fontsize(9)
     return figure, axes
