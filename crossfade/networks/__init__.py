@@ -1,0 +1,40 @@
+"""Per-frame networks by name."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from crossfade.errors import UserError, unknown_name
+from crossfade.networks.base import FrameNetwork
+from crossfade.networks.deeplab import DeepLab
+from crossfade.networks.deeplab_v2 import DeepLabV2
+
+FRAME_NETWORKS: dict[str, Callable[..., FrameNetwork]] = {"deeplab": DeepLab, "deeplab_v2": DeepLabV2}
+
+
+class NetworkParameters(BaseModel):
+    """A section of `networks` in params.yaml: `kind` names the class, everything else is that class's arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All but `kind`."""
+        return dict(self.model_extra or {})
+
+
+def build_frame_network(parameters: NetworkParameters, num_classes: int) -> FrameNetwork:
+    """Build a per-frame network, with its pretrained encoder if the parameters say so.
+
+    Raises:
+        UserError: unknown kind, or an argument that kind does not have.
+    """
+    if parameters.kind not in FRAME_NETWORKS:
+        raise unknown_name("network kind", parameters.kind, FRAME_NETWORKS)
+    build = FRAME_NETWORKS[parameters.kind]
+    try:
+        return build(num_classes, **parameters.arguments)
+    except TypeError as error:
+        raise UserError(f"network kind '{parameters.kind}' in params.yaml: {error}; mend the key") from error

@@ -1,0 +1,317 @@
+"""Reading clips: one side of a pair as a data set of short clips, batches of it in a reproducible order, whole videos."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from crossfade.data.clip import IGNORE, Clip
+from crossfade.data.labels import LabelSpace
+from crossfade.data.manifest import Manifest, Video, read_image, read_label
+from crossfade.errors import UserError
+from crossfade.motion.field import Motion
+from crossfade.motion.store import MotionArchive
+
+CACHE_FRAMES = 4096
+"""Decoded frames kept in memory by a data set no larger than this (at 256x192 about 0.6 GiB); larger ones: none."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One side of a pair, ready to read.
+
+    Attributes:
+        manifest: the data set.
+        motion: the folder of its motion archives, or None.
+        label_space: what its labels are mapped to.
+        size: (H, W) networks work at.
+        splits: which splits are read.
+    """
+
+    manifest: Manifest
+    motion: Path | None
+    label_space: LabelSpace
+    size: tuple[int, int]
+    splits: tuple[str, ...]
+
+    @property
+    def videos(self) -> tuple[Video, ...]:
+        """The videos of the splits."""
+        return self.manifest.split(*self.splits)
+
+    def archive(self, video: Video) -> MotionArchive | None:
+        """The video's motion, or None if the domain has none."""
+        if self.motion is None:
+            return None
+        return MotionArchive(self.motion / video.split / f"{video.name}.motion")
+
+    def label(self, ref: str) -> np.ndarray:
+        """(H, W) uint8 class ids of the label space at the label's own size."""
+        raw = read_label(self.manifest.root, ref)
+        mapped = self.label_space.map(raw, self.manifest.labels, str(self.manifest.root / ref))
+        if self.manifest.ego_mask is not None:
+            mask = read_label(self.manifest.root, self.manifest.ego_mask)
+            mapped = np.where(mask > 0, np.uint8(IGNORE), mapped)
+        return mapped
+
+
+def frame_to_tensor(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Tensor]:
+    """(H, W, 3) uint8 RGB → the image at `size` and (1, 3, h, w) float32 in [0, 1]. Shrinks by area averaging."""
+    h, w = size
+    if image.shape[:2] != size:
+        shrinks = image.shape[0] >= h and image.shape[1] >= w
+        image = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return image, torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+
+
+def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) uint8 class ids at another size, by nearest neighbour at pixel centres."""
+    h, w = size
+    if labels.shape == size:
+        return labels
+    rows = ((np.arange(h) + 0.5) * labels.shape[0] / h).astype(np.int64)
+    columns = ((np.arange(w) + 0.5) * labels.shape[1] / w).astype(np.int64)
+    return labels[rows[:, None], columns[None, :]]
+
+
+class ClipDataset(Dataset[Clip]):
+    """Short clips around every frame of a domain ("now"); a neighbour that is missing or too far in time is stood in.
+
+    With `labels` only frames that have a label are "now". Without, no label file is ever opened.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        offsets: Sequence[int] = (0,),
+        motion: Sequence[tuple[int, int]] = (),
+        labels: bool = False,
+    ) -> None:
+        """Index the domain.
+
+        Args:
+            domain: what to read.
+            offsets: frames relative to now, oldest first, the last one 0.
+            motion: pairs of positions in the clip (i, j) for which motion i→j is read.
+            labels: whether labels are read.
+
+        Raises:
+            UserError: nothing to read.
+        """
+        self.domain = domain
+        self.offsets, self.pairs, self.labels = tuple(offsets), tuple(motion), labels
+        self.videos = domain.videos
+        self.items = [
+            (v, k)
+            for v, video in enumerate(self.videos)
+            for k, frame in enumerate(video.frames)
+            if frame.label is not None or not labels
+        ]
+        if not self.items:
+            what = "labelled frame" if labels else "frame"
+            raise UserError(f"data set '{domain.manifest.data_set}' has no {what} in {'+'.join(domain.splits)}")
+        self._reader = _Reader(domain, sum(len(v.frames) for v in self.videos) <= CACHE_FRAMES)
+
+    def __len__(self) -> int:
+        """How many clips there are."""
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Clip:
+        """The clip whose "now" is item `index`, as a batch of one."""
+        v, now = self.items[index]
+        video = self.videos[v]
+        known = self._reader.known(v)
+        frames = [now + o if self._reachable(now + o, now, known, video) else now for o in self.offsets]
+        images = torch.cat([self._reader.image(v, k) for k in frames])
+        labels = torch.stack([self._reader.label(v, k) for k in frames])[None] if self.labels else None
+        motion = {(i, j): self._reader.motion(v, frames[i], frames[j]) for i, j in self.pairs}
+        name = f"{video.split}/{video.name}/{now}"
+        return Clip(images[None].float() / 255, labels, motion, (name,))
+
+    def _reachable(self, frame: int, now: int, known: frozenset[tuple[int, int]], video: Video) -> bool:
+        """A neighbour counts if the video has it and motion leads to it, at one stride or step by step."""
+        if not 0 <= frame < len(video.frames):
+            return False
+        if frame == now or not self.pairs:
+            return True
+        steps = range(frame, now) if frame < now else range(now, frame)
+        return (now, frame) in known or all((k + 1, k) in known or (k, k + 1) in known for k in steps)
+
+
+class _Reader:
+    """Reads frames, labels and motion of a domain at its size; keeps them if they are few."""
+
+    def __init__(self, domain: Domain, keep: bool) -> None:
+        self.domain, self.keep = domain, keep
+        self.images: dict[tuple[int, int], Tensor] = {}
+        self.label_maps: dict[tuple[int, int], Tensor] = {}
+        self.archives: dict[int, MotionArchive | None] = {}
+
+    @cached_property
+    def _videos(self) -> tuple[Video, ...]:
+        return self.domain.videos
+
+    def known(self, v: int) -> frozenset[tuple[int, int]]:
+        """The pairs of frames of a video whose motion is known."""
+        archive = self._archive(v)
+        return frozenset() if archive is None else frozenset(archive.pairs)
+
+    def image(self, v: int, k: int) -> Tensor:
+        """(1, 3, H, W) uint8."""
+        if (v, k) in self.images:
+            return self.images[v, k]
+        image = read_image(self.domain.manifest.root, self._videos[v].frames[k].image)
+        small, _ = frame_to_tensor(image, self.domain.size)
+        tensor = torch.from_numpy(small).permute(2, 0, 1)[None].contiguous()
+        if self.keep:
+            self.images[v, k] = tensor
+        return tensor
+
+    def label(self, v: int, k: int) -> Tensor:
+        """(H, W) int64; all ignored where the frame is not labelled."""
+        if (v, k) in self.label_maps:
+            return self.label_maps[v, k].long()
+        ref = self._videos[v].frames[k].label
+        if ref is None:
+            return torch.full(self.domain.size, IGNORE)
+        tensor = torch.from_numpy(resize_labels(self.domain.label(ref), self.domain.size).copy())
+        if self.keep:
+            self.label_maps[v, k] = tensor
+        return tensor.long()
+
+    def motion(self, v: int, i: int, j: int) -> Motion:
+        """Motion of frame i to frame j at the domain's size; zero and nowhere valid where unknown."""
+        archive = self._archive(v)
+        if archive is None or (i, j) not in archive.pairs:
+            h, w = self.domain.size
+            return Motion(torch.zeros(1, 2, h, w), torch.zeros(1, 1, h, w, dtype=torch.bool))
+        flow, valid = archive.read(i, j)
+        return Motion(torch.from_numpy(flow)[None], torch.from_numpy(valid)[None, None]).resized(self.domain.size)
+
+    def _archive(self, v: int) -> MotionArchive | None:
+        if v not in self.archives:
+            self.archives[v] = self.domain.archive(self._videos[v])
+        return self.archives[v]
+
+
+def collate(clips: Sequence[Clip]) -> Clip:
+    """Clips of one item each → one batch."""
+    first = clips[0]
+    return Clip(
+        frames=torch.cat([clip.frames for clip in clips]),
+        labels=None if first.labels is None else torch.cat([clip.labels for clip in clips if clip.labels is not None]),
+        motion={
+            key: Motion(
+                torch.cat([clip.motion[key].flow for clip in clips]), torch.cat([clip.motion[key].valid for clip in clips])
+            )
+            for key in first.motion
+        },
+        names=tuple(name for clip in clips for name in clip.names),
+    )
+
+
+@dataclass(frozen=True)
+class StepSampler(Sampler[list[int]]):
+    """The indices of every step from `first_step` on: a pure function of (seed, step, rank, world).
+
+    Epoch by epoch, each a fresh permutation; no clip comes twice in an epoch. Resuming is starting at a later step.
+    """
+
+    length: int
+    batch: int
+    seed: int
+    first_step: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Endless."""
+        step = self.first_step
+        while True:
+            start = (step * self.world + self.rank) * self.batch
+            yield [self._at(start + k) for k in range(self.batch)]
+            step += 1
+
+    def _at(self, position: int) -> int:
+        epoch, place = divmod(position, self.length)
+        return int(_permutation(self.length, self.seed, epoch)[place])
+
+
+_PERMUTATIONS: dict[tuple[int, int], tuple[int, np.ndarray]] = {}
+
+
+def _permutation(length: int, seed: int, epoch: int) -> np.ndarray:
+    """The epoch's permutation; the last one of each (length, seed) is kept."""
+    held = _PERMUTATIONS.get((length, seed))
+    if held is None or held[0] != epoch:
+        held = (epoch, np.random.default_rng([seed, epoch, length]).permutation(length))
+        _PERMUTATIONS[length, seed] = held
+    return held[1]
+
+
+def batches(
+    dataset: ClipDataset, batch: int, seed: int, first_step: int = 0, rank: int = 0, world: int = 1, workers: int = 0
+) -> Iterator[Clip]:
+    """Endless batches from step `first_step` on.
+
+    Args:
+        dataset: what to read.
+        batch: clips a step and rank.
+        seed: of the order.
+        first_step: where to start; the batches of later steps are the same whatever it is.
+        rank, world: this process, and how many there are.
+        workers: processes that read ahead; changes nothing but speed.
+    """
+    sampler = StepSampler(len(dataset), batch, seed, first_step, rank, world)
+    loader = DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        collate_fn=collate,
+        num_workers=workers,
+        worker_init_fn=_quiet_worker if workers else None,
+        persistent_workers=False,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    yield from loader
+
+
+def _quiet_worker(_: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One frame on the way through a video.
+
+    Attributes:
+        frame: (1, 3, H, W) float32 RGB in [0, 1] at the domain's size.
+        label: (1, h, w) int64 at its own size, or None.
+        motion: now → the frame before at the domain's size, or None where unknown.
+        time: seconds.
+    """
+
+    frame: Tensor
+    label: Tensor | None
+    motion: Motion | None
+    time: float = field(default=0.0)
+
+
+def frames_in_order(domain: Domain, video: Video) -> Iterator[Seen]:
+    """Every frame of a video, one at a time, with its label (where known) and its motion to the one before."""
+    archive = domain.archive(video)
+    root = domain.manifest.root
+    for k, frame in enumerate(video.frames):
+        _, tensor = frame_to_tensor(read_image(root, frame.image), domain.size)
+        label = None if frame.label is None else torch.from_numpy(domain.label(frame.label).astype(np.int64))[None]
+        motion = None
+        if archive is not None and (k, k - 1) in archive.pairs:
+            flow, valid = archive.read(k, k - 1)
+            motion = Motion(torch.from_numpy(flow)[None], torch.from_numpy(valid)[None, None]).resized(domain.size)
+        yield Seen(tensor, label, motion, frame.time)

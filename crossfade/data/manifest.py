@@ -1,0 +1,215 @@
+"""The manifest: which videos, frames and labels a data set has, and where their bytes lie.
+
+Every data set, rendered or found on disk, is read through one of these. Frames are indexed, never copied; a *ref* names
+one file, either a path ("clips/a.png", relative to the manifest's root, or absolute) or a member of a zip archive
+("train/000.zip!rgb/0003.png").
+"""
+
+import zipfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from crossfade.errors import UserError
+from crossfade.files import read_json, sha256, write_json
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame: refs of its image and label (None where unlabelled) and its time in seconds."""
+
+    image: str
+    label: str | None
+    time: float
+
+
+@dataclass(frozen=True)
+class Video:
+    """Consecutive frames of one camera.
+
+    Attributes:
+        name: unique within its split.
+        split: "train", "val", …
+        size: (H, W) of every frame.
+        frames: in order of time.
+        truth: ref of a motion archive with the exact motion, where it is known.
+    """
+
+    name: str
+    split: str
+    size: tuple[int, int]
+    frames: tuple[Frame, ...]
+    truth: str | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A data set, ready to read.
+
+    Attributes:
+        data_set: its name in params.yaml.
+        labels: name of the table of ids its label images use ("cityscapes19", "camvid11").
+        root: what refs are relative to.
+        videos: all of them, every split.
+        ego_mask: ref of an image that is non-zero where the own car is seen, if any.
+        files: {file: {size, sha256}} of every file the refs name, so that a change on disk is noticed.
+    """
+
+    data_set: str
+    labels: str
+    root: Path
+    videos: tuple[Video, ...]
+    ego_mask: str | None = None
+    files: dict[str, dict[str, Any]] | None = None
+
+    def split(self, *names: str) -> tuple[Video, ...]:
+        """The videos of the named splits.
+
+        Raises:
+            UserError: a split does not exist.
+        """
+        known = {video.split for video in self.videos}
+        for name in names:
+            if name not in known:
+                raise UserError(f"data set '{self.data_set}' has no split '{name}'; it has: {', '.join(sorted(known))}")
+        return tuple(video for video in self.videos if video.split in names)
+
+    def save(self, folder: Path) -> None:
+        """Write `folder`/manifest.json with the size and hash of every file."""
+        files = self.files or fingerprints(self)
+        inside = self.root.resolve() == folder.resolve()
+        write_json(
+            folder / "manifest.json",
+            {
+                "data_set": self.data_set,
+                "labels": self.labels,
+                "root": "." if inside else str(self.root.resolve()),
+                "ego_mask": self.ego_mask,
+                "videos": [asdict(video) for video in self.videos],
+                "files": files,
+            },
+        )
+
+    @staticmethod
+    def load(folder: Path) -> "Manifest":
+        """Read `folder`/manifest.json.
+
+        Raises:
+            UserError: the folder or its manifest is missing or damaged.
+        """
+        path = folder / "manifest.json"
+        if not path.exists():
+            raise UserError(f"{folder} is not a data set (no manifest.json): run its download stage first (dvc repro)")
+        raw = read_json(path)
+        try:
+            videos = tuple(
+                Video(
+                    name=v["name"],
+                    split=v["split"],
+                    size=(v["size"][0], v["size"][1]),
+                    frames=tuple(Frame(**f) for f in v["frames"]),
+                    truth=v["truth"],
+                )
+                for v in raw["videos"]
+            )
+            root = folder if raw["root"] == "." else Path(raw["root"])
+            return Manifest(raw["data_set"], raw["labels"], root, videos, raw["ego_mask"], raw["files"])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error}): delete it and run the download stage again") from error
+
+
+def split_ref(ref: str) -> tuple[str, str | None]:
+    """("archive.zip", "member") or ("file", None)."""
+    file, _, member = ref.partition("!")
+    return file, member or None
+
+
+def refs(manifest: Manifest) -> Iterable[str]:
+    """Every ref of a manifest, in order."""
+    for video in manifest.videos:
+        for frame in video.frames:
+            yield frame.image
+            if frame.label is not None:
+                yield frame.label
+        if video.truth is not None:
+            yield video.truth
+    if manifest.ego_mask is not None:
+        yield manifest.ego_mask
+
+
+def fingerprints(manifest: Manifest) -> dict[str, dict[str, Any]]:
+    """{file: {size in bytes, sha256}} of every file the refs name."""
+    files = dict.fromkeys(split_ref(ref)[0] for ref in refs(manifest))
+    result = {}
+    for file in files:
+        path = manifest.root / file
+        if not path.is_file():
+            raise UserError(f"{path}, a file of data set '{manifest.data_set}', is missing: put it back")
+        result[file] = {"size": path.stat().st_size, "sha256": sha256(path)}
+    return result
+
+
+def read_image(root: Path, ref: str) -> np.ndarray:
+    """Decode a colour image: (H, W, 3) uint8 RGB.
+
+    Raises:
+        UserError: the file is missing, truncated or no image.
+    """
+    return cv2.cvtColor(_decode(root, ref, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def read_label(root: Path, ref: str) -> np.ndarray:
+    """Decode a label image: (H, W) uint8 ids as the data set wrote them.
+
+    Raises:
+        UserError: the file is missing, truncated, or has not one 8-bit channel.
+    """
+    image = _decode(root, ref, cv2.IMREAD_UNCHANGED)
+    if image.ndim != 2 or image.dtype != np.uint8:
+        raise UserError(
+            f"label image {root / ref} has shape {image.shape} and type {image.dtype}; expected one channel of 8 bits"
+        )
+    return image
+
+
+def _decode(root: Path, ref: str, mode: int) -> np.ndarray:
+    data = _read_bytes(root, ref)
+    if not _whole(data):
+        raise UserError(f"image {root / ref} is truncated ({len(data)} bytes): copy it again")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+    if image is None:
+        raise UserError(f"{root / ref} is not an image that can be decoded: replace it")
+    return image
+
+
+def _whole(data: bytes) -> bool:
+    """False if a PNG or JPEG lacks its end marker (OpenCV would fill the rest with grey and say nothing)."""
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" in data[-16:]
+    if data.startswith(b"\xff\xd8"):
+        return data.rstrip(b"\x00").endswith(b"\xff\xd9")
+    return len(data) > 0
+
+
+def _read_bytes(root: Path, ref: str) -> bytes:
+    file, member = split_ref(ref)
+    path = root / file
+    try:
+        if member is None:
+            return path.read_bytes()
+        return _archive(str(path), path.stat().st_mtime_ns).read(member)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: put it back or run the download stage again") from error
+    except (KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"{path} is damaged or has no {member}: delete it and run the download stage again") from error
+
+
+@lru_cache(maxsize=64)
+def _archive(path: str, _changed: int) -> zipfile.ZipFile:
+    """An open archive; kept open because reading its directory costs more than reading a frame."""
+    return zipfile.ZipFile(path)

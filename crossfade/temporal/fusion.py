@@ -1,0 +1,51 @@
+"""Two-frame score fusion (ACCEL's form, shared by DA-VSN, TPS and STCL)."""
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from crossfade.motion.field import Motion
+from crossfade.motion.warp import warp
+from crossfade.networks.base import FrameOutput
+from crossfade.temporal.base import Slot, TemporalModule
+
+
+@final
+class ScoreFusion(TemporalModule):
+    """p_t = sf([z_t ; warp(z_{t-1}, F)]): a 1x1 convolution 2K → K without bias, initialised to [identity | 0].
+
+    Untrained it is the frame's own logits. Where the motion is not valid (or the slot's `keep` mask says so: STCL keeps
+    statically pasted patches out of propagation) the frame's own logits stand in for the neighbour's.
+    """
+
+    memory = 1
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.sf_layer = nn.Conv2d(2 * num_classes, num_classes, 1, bias=False)
+        with torch.no_grad():
+            self.sf_layer.weight.zero_()
+            self.sf_layer.weight[:, :num_classes, 0, 0] = torch.eye(num_classes)
+
+    def encode(self, output: FrameOutput) -> Slot:
+        """The frame's logits."""
+        return {"logits": output.logits, "valid": torch.ones_like(output.logits[:, :1], dtype=torch.bool)}
+
+    def advance(self, slot: Slot, motion: Motion | None) -> Slot:
+        """Warp the logits into the next frame, and remember where that is valid."""
+        logits = slot["logits"]
+        if motion is None:
+            return {"logits": logits, "valid": torch.zeros_like(slot["valid"])}
+        on_grid = motion.resized((logits.shape[-2], logits.shape[-1]))
+        warped, inside = warp(logits, on_grid.flow.to(logits.dtype))
+        return {"logits": warped, "valid": on_grid.valid & inside & slot["valid"]}
+
+    def read(self, output: FrameOutput, slots: list[Slot]) -> Tensor:
+        """Fuse the newest slot with the frame's own logits."""
+        if not slots:
+            return output.logits
+        slot = slots[-1]
+        neighbour = torch.where(slot["valid"], slot["logits"], output.logits)
+        fused: Tensor = self.sf_layer(torch.cat([output.logits, neighbour], 1))
+        return fused
