@@ -3,18 +3,18 @@
 import csv
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from crossfade.data.loading import Domain, frames_in_order
-from crossfade.data.manifest import Video
+from crossfade.data.loading import Domain, frame_to_tensor, frames_in_order
+from crossfade.data.manifest import Video, read_image
 from crossfade.device import device_name
 from crossfade.errors import UserError
 from crossfade.files import atomic_folder, read_json, write_json
@@ -24,10 +24,10 @@ from crossfade.metrics.accuracy import ConfusionMatrix
 from crossfade.metrics.consistency import TemporalConsistency
 from crossfade.temporal.video_network import VideoNetwork
 
-Item = TypeVar("Item")
-
 WARM_UP = 3
 """Frames left out of the timing."""
+DECODED = 20
+"""Frames whose decoding is timed."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,9 @@ def evaluate(
         _evaluate_video(networks, domain, video, position, gallery, scores, device)
         position += len(video.frames)
     return Evaluation(
-        metrics=scores.metrics(space.classes, _motion_name(domain), device_name(device), checkpoint),
+        metrics=scores.metrics(
+            space.classes, _motion_name(domain), device_name(device), _seconds_to_decode(domain, videos), checkpoint
+        ),
         confusion=scores.accuracy.counts.numpy(),
         classes=tuple(space.classes),
         strips=gallery.strips,
@@ -169,15 +171,14 @@ class _Scores:
         self.accuracy = ConfusionMatrix(num_classes)
         self.consistency = TemporalConsistency(num_classes)
         self.frames = 0
-        self.reading: list[float] = []
-        self.thinking: list[float] = []
+        self.seconds: list[float] = []
 
     def metrics(
-        self, classes: tuple[str, ...], motion: str | None, device: str, checkpoint: Mapping[str, str]
+        self, classes: tuple[str, ...], motion: str | None, device: str, decoding: float, checkpoint: Mapping[str, str]
     ) -> dict[str, Any]:
-        skip = WARM_UP if len(self.thinking) > 2 * WARM_UP else 0
-        reading, thinking = sum(self.reading[skip:]), sum(self.thinking[skip:])
-        timed = len(self.thinking) - skip
+        """The metrics dictionary of `Evaluation`; `decoding` is the seconds it takes to decode a frame."""
+        timed = self.seconds[WARM_UP if len(self.seconds) > 2 * WARM_UP else 0 :]
+        network = max(sum(timed) / len(timed), 1e-9)
         measured = self.consistency.pixels > 0
         return {
             "miou": _number(self.accuracy.miou()),
@@ -190,8 +191,8 @@ class _Scores:
                 "pixels": self.consistency.pixels,
             },
             "frames_per_second": {
-                "network": round(timed / max(thinking, 1e-9), 2),
-                "with_decoding": round(timed / max(thinking + reading, 1e-9), 2),
+                "network": round(1 / network, 2),
+                "with_decoding": round(1 / (network + decoding), 2),
                 "device": device,
             },
             "frames": self.frames,
@@ -211,12 +212,11 @@ def _evaluate_video(
     """Stream one video; `first` is the position of its first frame in the whole evaluation."""
     streams = [network.stream() for network in networks]
     previous: torch.Tensor | None = None
-    for k, (seconds, seen) in enumerate(_timed(frames_in_order(domain, video))):
+    for k, seen in enumerate(frames_in_order(domain, video)):
         native = domain.size if seen.label is None else (seen.label.shape[-2], seen.label.shape[-1])
         start = time.perf_counter()
         prediction = predict_frame(streams[0], seen.frame, seen.motion, native, device).cpu()
-        scores.thinking.append(time.perf_counter() - start)
-        scores.reading.append(seconds)
+        scores.seconds.append(time.perf_counter() - start)
         if seen.label is not None:
             scores.accuracy.update(prediction, seen.label.view_as(prediction))
             scores.frames += 1
@@ -241,16 +241,14 @@ def _resized(labels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(labels[:, None].float(), size, mode="nearest-exact")[:, 0].long()
 
 
-def _timed(items: Iterable[Item]) -> Iterator[tuple[float, Item]]:
-    """Each item with the seconds it took to come."""
-    waiting = iter(items)
-    while True:
-        start = time.perf_counter()
-        try:
-            item = next(waiting)
-        except StopIteration:
-            return
-        yield time.perf_counter() - start, item
+def _seconds_to_decode(domain: Domain, videos: tuple[Video, ...]) -> float:
+    """Mean seconds to read one frame and bring it to the network's size, over a few frames (labels not counted)."""
+    frames = [frame for video in videos for frame in video.frames]
+    chosen = frames[:: max(1, len(frames) // DECODED)][:DECODED]
+    start = time.perf_counter()
+    for frame in chosen:
+        frame_to_tensor(read_image(domain.manifest.root, frame.image), domain.size)
+    return (time.perf_counter() - start) / len(chosen)
 
 
 def _motion_name(domain: Domain) -> str | None:

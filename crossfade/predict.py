@@ -17,11 +17,11 @@ from crossfade.device import choose_device, device_name
 from crossfade.errors import UserError
 from crossfade.files import atomic_folder
 from crossfade.inference import MotionBetween, stream
+from crossfade.model_folder import load_model
 from crossfade.motion.estimators import build_estimator
 from crossfade.motion.field import Motion
 from crossfade.motion.parameters import MotionParameters
 from crossfade.motion.validity import forward_backward_validity
-from crossfade.networks.model_folder import load_model
 from crossfade.temporal.video_network import VideoNetwork
 from crossfade.video import BROWSER_CODEC, FAST_CODEC, VideoWriter, open_frames
 

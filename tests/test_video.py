@@ -1,4 +1,3 @@
-import os
 import struct
 import wave
 from pathlib import Path
@@ -65,11 +64,16 @@ def test_nothing_appears_when_writing_fails(tmp_path):
 
 def test_the_video_before_survives_a_failure(tmp_path):
     before = write_video(tmp_path / "a.mp4").read_bytes()
-    with pytest.raises(ValueError, match="32x24 frame in a 64x48 video"), VideoWriter(tmp_path / "a.mp4", 10) as writer:
-        writer.add(picture(0))
-        writer.add(picture(0, (24, 32)))
+
+    def mix() -> None:
+        with VideoWriter(tmp_path / "a.mp4", 10) as writer:
+            writer.add(picture(0))
+            writer.add(picture(0, (24, 32)))
+
+    with pytest.raises(ValueError, match="32x24 frame in a 64x48 video"):
+        mix()
     assert (tmp_path / "a.mp4").read_bytes() == before
-    assert os.listdir(tmp_path) == ["a.mp4"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_only_mp4_is_written(tmp_path):

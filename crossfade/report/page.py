@@ -191,7 +191,7 @@ def _videos(pictures: Pictures) -> str:
         return ""
     shown = "".join(
         f"<details{' open' if k == 0 else ''}><summary>{html.escape(name)}</summary>"
-        f'<video controls loop muted playsinline preload="metadata" src="{data_uri(path, "video/mp4")}"></video>'
+        f'<video controls loop muted playsinline preload="auto" src="{data_uri(path, "video/mp4")}"></video>'
         "</details>"
         for k, (name, path) in enumerate(pictures.videos.items())
     )

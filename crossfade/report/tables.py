@@ -6,10 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from crossfade.report.results import BASELINE, BOUND, Comparison, Recipe, Value
+
+PIXELS = "pixels %"
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def columns(comparison: Comparison) -> list[Column]:
         Column("mIoU %", lambda _, r: r.miou, marked=True),
         Column("gain", lambda c, r: c.gain(r), sign=True),
         Column("gap closed", lambda c, r: c.gap_closed(r), unit=" %"),
-        Column("pixels %", lambda _, r: r.pixel_accuracy),
+        Column(PIXELS, lambda _, r: r.pixel_accuracy),
         Column("TC %", lambda _, r: r.temporal_consistency),
         Column("frames/s", lambda _, r: r.speed, scale=1.0),
     ]
@@ -162,21 +165,22 @@ def csv_text(comparison: Comparison) -> str:
 def print_table(comparison: Comparison, console: Console | None = None) -> None:
     """The headline table on the terminal."""
     console = console or Console()
-    table = Table(title=comparison.title, title_justify="left", title_style="bold", header_style="bold")
+    table = Table(title=comparison.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("recipe", no_wrap=True)
-    shown = columns(comparison)
+    roomy = console.width >= 100
+    shown = [column for column in columns(comparison) if roomy or column.title != PIXELS]
     for column in shown:
-        table.add_column(column.title, justify="right")
-    table.add_column("seeds", justify="right")
+        table.add_column(column.title, justify="right", no_wrap=True)
     for recipe in comparison.recipes:
         cells = [column.cell(comparison, recipe) for column in shown]
         marked = [
             f"[bold green]{cell}[/]" if column.is_best(comparison, recipe) else cell
             for cell, column in zip(cells, shown, strict=True)
         ]
-        style = "italic" if recipe.name == BOUND else None
-        table.add_row(recipe.name, *marked, str(len(recipe.runs)), style=style)
+        table.add_row(recipe.name, *marked, style="italic" if recipe.name == BOUND else None)
     console.print(table)
+    seeds = sorted({seed for recipe in comparison.recipes for seed in recipe.runs})
+    console.print(f"seeds: {', '.join(map(str, seeds))}; ± is the standard deviation over them", highlight=False)
     for recipe in comparison.left_out:
         console.print(f"left out: {recipe.name}: {recipe.left_out}", highlight=False, markup=False)
     for note in comparison.notes:
