@@ -1,0 +1,57 @@
+"""run.json: what joins a model to the code, parameters, data and MLflow run it came from."""
+
+import importlib.metadata
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crossfade.device import device_name
+from crossfade.files import read_json, write_json
+
+LIBRARIES = ("torch", "torchvision", "timm", "kornia", "numpy", "opencv-python-headless", "accelerate")
+
+
+def write_run(folder: Path, **facts: Any) -> None:
+    """Write `folder`/run.json: `facts` beside git revision, library versions, device and time."""
+    write_json(folder / "run.json", {**facts, **environment()})
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read `folder`/run.json; empty where there is none."""
+    path = folder / "run.json"
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def environment() -> dict[str, Any]:
+    """Git revision (and whether files differ from it), versions, device, when."""
+    return {
+        "git": git_revision(),
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "device": device_name("cuda" if torch.cuda.is_available() else "cpu"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def git_revision() -> dict[str, Any] | None:
+    """{"revision", "dirty"} of the working folder, None outside a repository."""
+    try:
+        revision = _git("rev-parse", "HEAD")
+        return {"revision": revision, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _version(library: str) -> str | None:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return None
