@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from toy_video import COLOURS, SPACE, scene
+
+from crossfade.cli import main
+from crossfade.model_folder import save_model
+from crossfade.networks import NetworkParameters
+from crossfade.temporal import ModelParameters, build_video_network
+from crossfade.video import VideoWriter, open_frames
+
+SIZE = (32, 48)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[str, Path]:
+    """A small untrained network without and with memory, as model folders."""
+    torch.manual_seed(0)
+    folders = {}
+    network = NetworkParameters(kind="deeplab", encoder="tf_efficientnet_lite0", pretrained=False)
+    for temporal in ("none", "fusion"):
+        parameters = ModelParameters(network=network, temporal=temporal)
+        folders[temporal] = tmp_path_factory.mktemp(temporal)
+        save_model(folders[temporal], build_video_network(parameters, 4), parameters, SPACE, SIZE)
+    return folders
+
+
+def mp4(path: Path, frames: int = 6) -> Path:
+    with VideoWriter(path, 5.0) as writer:
+        for k in range(frames):
+            writer.add(COLOURS[scene(k % 8)])
+    return path
+
+
+def folder_of_frames(folder: Path, frames: int = 4) -> Path:
+    folder.mkdir()
+    for k in range(frames):
+        cv2.imwrite(str(folder / f"shot{k + 8}.png"), COLOURS[scene(k)][..., ::-1])
+    return folder
+
+
+def run(*arguments: object) -> int:
+    return main(["predict", *map(str, arguments), "--device", "cpu"])
+
+
+@pytest.mark.parametrize("temporal", ["none", "fusion"])
+def test_a_video_becomes_an_overlay_of_the_same_length_and_rate(models, temporal, tmp_path, capsys):
+    video = mp4(tmp_path / "in.mp4")
+    assert run(video, "--model", models[temporal], "--out", tmp_path / "out.mp4") == 0
+    result = open_frames(tmp_path / "out.mp4")
+    assert (len(list(result)), result.size, result.rate) == (6, SIZE, pytest.approx(5.0))
+    said = capsys.readouterr()
+    assert "6 frames in" in said.out
+    assert "frames/s" in said.out
+
+
+def test_a_folder_becomes_labels_named_as_its_frames(models, tmp_path):
+    frames = folder_of_frames(tmp_path / "in")
+    out, labels = tmp_path / "out.mp4", tmp_path / "labels"
+    assert run(frames, "--model", models["none"], "--out", out, "--labels", labels, "--rate", 7) == 0
+    assert sorted(f.name for f in labels.iterdir()) == ["shot10.png", "shot11.png", "shot8.png", "shot9.png"]
+    ids = cv2.imread(str(labels / "shot8.png"), cv2.IMREAD_UNCHANGED)
+    assert ids.shape == SIZE
+    assert ids.dtype == np.uint8
+    assert set(np.unique(ids)) <= {0, 1, 2, 3}
+    assert open_frames(out).rate == pytest.approx(7)
+
+
+def test_motion_changes_what_a_network_with_memory_says(models, tmp_path):
+    torch.manual_seed(1)
+    network = NetworkParameters(kind="deeplab", encoder="tf_efficientnet_lite0", pretrained=False)
+    parameters = ModelParameters(network=network, temporal="fusion")
+    built = build_video_network(parameters, 4)
+    with torch.no_grad():
+        weight = built.temporal.sf_layer.weight  # now minus before: all zero, so class 0, where nothing is known before
+        weight[:, 4:] = -weight[:, :4]
+    save_model(tmp_path / "model", built, parameters, SPACE, SIZE)
+    said = {}
+    for motion in ("dis", "none"):
+        labels = tmp_path / motion
+        video = mp4(tmp_path / "in.mp4", 4)
+        out = tmp_path / f"{motion}.mp4"
+        assert run(video, "--model", tmp_path / "model", "--out", out, "--labels", labels, "--motion", motion) == 0
+        said[motion] = [cv2.imread(str(labels / f"{k:06d}.png"), cv2.IMREAD_UNCHANGED) for k in range(4)]
+    assert np.array_equal(said["dis"][0], said["none"][0])  # nothing comes before the first frame
+    assert not any(labels.any() for labels in said["none"][1:])
+    assert all(labels.any() for labels in said["dis"][1:])
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("missing.mp4", "does not exist"),
+        ("empty", "holds no frames"),
+        ("cut.mp4", "is truncated"),
+        ("words.mp4", "no video that can be read"),
+    ],
+)
+def test_bad_videos_get_one_sentence(models, tmp_path, capsys, name, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "words.mp4").write_text("these are only words " * 100)
+    (tmp_path / "cut.mp4").write_bytes(mp4(tmp_path / "in.mp4").read_bytes()[:-200])
+    out = tmp_path / "out.mp4"
+    assert run(tmp_path / name, "--model", models["none"], "--out", out, "--labels", tmp_path / "labels") == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("crossfade: ")
+    assert words in said
+    assert "\n" not in said
+    assert not out.exists()
+    assert not (tmp_path / "labels").exists()
+
+
+def test_bad_choices_get_one_sentence(models, tmp_path, capsys):
+    video, out = mp4(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    model = models["none"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("do not delete")
+    for arguments, words in (
+        (["--model", tmp_path, "--out", out], "is not a model"),
+        (["--model", model, "--out", tmp_path / "out.avi"], "must end in .mp4"),
+        (["--model", model, "--out", video], "is the video to read"),
+        (["--model", model, "--out", out, "--labels", tmp_path / "mine"], "not an empty folder"),
+        (["--model", model, "--out", out, "--rate", "0"], "rate must lie"),
+    ):
+        assert run(video, *arguments) == 2
+        said = capsys.readouterr().err.strip()
+        assert words in said
+        assert "\n" not in said
+    assert main(["predict", str(video), "--model", str(model), "--out", str(out), "--device", "tpu9"]) == 2
+    assert "the device 'tpu9' is not there" in capsys.readouterr().err
+    assert not out.exists()
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_a_frame_that_fails_half_way_leaves_nothing(models, tmp_path, capsys):
+    frames = folder_of_frames(tmp_path / "in")
+    damaged = frames / "shot10.png"
+    damaged.write_bytes(damaged.read_bytes()[:-30])
+    out, labels = tmp_path / "out.mp4", tmp_path / "labels"
+    assert run(frames, "--model", models["none"], "--out", out, "--labels", labels) == 2
+    assert "shot10.png is truncated" in capsys.readouterr().err
+    assert [f.name for f in tmp_path.iterdir()] == ["in"]
