@@ -14,6 +14,7 @@ from crossfade.errors import UserError
 from crossfade.evaluation import Evaluation
 from crossfade.gallery import Strip
 from crossfade.report import compare, print_table, read_results
+from crossfade.report.figures import confusion_figure, figure_image
 from crossfade.report.results import Value
 from crossfade.report.tables import best_sentence, markdown
 
@@ -158,6 +159,13 @@ def test_the_page_needs_no_other_file(tmp_path):
     assert "a &lt;b&gt;note" in text
     assert "video/mp4" in text
     assert "60 ± 1 %" in text
+
+
+def test_the_confusion_figure_is_an_image_a_tracker_takes():
+    image = figure_image(confusion_figure(np.array([[9, 1], [0, 0]]), ["Road", "Car"], "stcl"))
+    assert image.dtype == np.uint8
+    assert image.shape[2] == 3
+    assert image.std() > 5
 
 
 def test_the_sentence_does_not_boast(tmp_path):

@@ -1,9 +1,11 @@
 """The comparison as figures (PNG)."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from crossfade.files import atomic_path
@@ -162,6 +164,14 @@ def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=160, facecolor="white")
+
+
+def figure_image(figure: "Figure") -> np.ndarray:
+    """A figure as (H, W, 3) uint8 RGB, for a tracker."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110, facecolor="white")
+    image = cv2.imdecode(np.frombuffer(content.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
 
 def _figure(width: float, height: float) -> "tuple[Figure, Any]":
