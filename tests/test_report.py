@@ -126,6 +126,17 @@ def test_a_left_out_recipe_is_said_with_its_reason(tmp_path):
     assert "left out: oracle: the target has no labels" in console.export_text()
 
 
+def test_the_table_fits_a_narrow_terminal(tmp_path):
+    runs = {"source_only": {0: 0.30, 1: 0.34}, "self_training": {0: 0.45, 1: 0.47}, "oracle": {0: 0.55, 1: 0.56}}
+    found, _ = write(tmp_path, runs, pictures=False)
+    console = Console(record=True, width=80)
+    print_table(read_results("toy", found), console)
+    said = console.export_text()
+    assert "…" not in said
+    assert "46.0 ± 1.4" in said
+    assert "60 ± 1 %" in said
+
+
 def test_the_report_holds_every_promised_file(tmp_path):
     folder = make(tmp_path, notes=["the evaluation clip was seen unlabelled"], title="toy_a → toy_b")
     names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}

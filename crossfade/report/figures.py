@@ -170,8 +170,8 @@ def figure_image(figure: "Figure") -> np.ndarray:
     """A figure as (H, W, 3) uint8 RGB, for a tracker."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110, facecolor="white")
-    image = cv2.imdecode(np.frombuffer(content.getvalue(), np.uint8), cv2.IMREAD_COLOR)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    image = np.asarray(cv2.imdecode(np.frombuffer(content.getvalue(), np.uint8), cv2.IMREAD_COLOR))
+    return np.ascontiguousarray(image[..., ::-1])
 
 
 def _figure(width: float, height: float) -> "tuple[Figure, Any]":

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich import box
 from rich.console import Console
@@ -25,10 +25,13 @@ class Column:
     sign: bool = False
     marked: bool = False
     unit: str = ""
+    spread: bool = True
 
     def cell(self, comparison: Comparison, recipe: Recipe) -> str:
         """The formatted number."""
-        words = self.value(comparison, recipe).format(self.scale, 0 if self.unit == " %" else 1, self.sign)
+        value = self.value(comparison, recipe)
+        value = value if self.spread else replace(value, spread=None)
+        words = value.format(self.scale, 0 if self.unit == " %" else 1, self.sign)
         return words if words == "–" else words + self.unit
 
     def is_best(self, comparison: Comparison, recipe: Recipe) -> bool:
@@ -44,7 +47,7 @@ def columns(comparison: Comparison) -> list[Column]:
         Column("gap closed", lambda c, r: c.gap_closed(r), unit=" %"),
         Column(PIXELS, lambda _, r: r.pixel_accuracy),
         Column("TC %", lambda _, r: r.temporal_consistency),
-        Column("frames/s", lambda _, r: r.speed, scale=1.0),
+        Column("frames/s", lambda _, r: r.speed, scale=1.0, spread=False),
     ]
     return [c for c in everything if any(c.value(comparison, r).seeds for r in comparison.recipes)]
 
@@ -165,7 +168,7 @@ def csv_text(comparison: Comparison) -> str:
 def print_table(comparison: Comparison, console: Console | None = None) -> None:
     """The headline table on the terminal."""
     console = console or Console()
-    table = Table(title=comparison.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(title=comparison.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("recipe", no_wrap=True)
     roomy = console.width >= 100
     shown = [column for column in columns(comparison) if roomy or column.title != PIXELS]
