@@ -1,0 +1,76 @@
+"""What DVC runs: one module a stage. By hand: ``python -m stages.adapt --pair street --recipe stcl --seed 0``."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from crossfade.errors import UserError
+
+if TYPE_CHECKING:
+    from crossfade.training import Knobs
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage: what the user can mend ends in one sentence and exit status 2, never in a traceback."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; start again to go on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
+
+
+def arguments(description: str, *names: str) -> argparse.Namespace:
+    """Parse the options a stage takes: `names` of which --seed is a number, and the knobs that change no result."""
+    parser = argparse.ArgumentParser(description=description)
+    for name in names:
+        parser.add_argument(f"--{name.replace('_', '-')}", required=True, type=int if name == "seed" else str)
+    parser.add_argument("--device", default=os.environ.get("CROSSFADE_DEVICE"), help="cpu, cuda; default: a GPU if any")
+    parser.add_argument("--workers", type=int, default=_workers(), help="processes that read ahead or render")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the network")
+    parser.add_argument("--figure-every", type=int, default=100, help="steps between logged mixed batches; 0 = none")
+    parser.add_argument("--checkpoint-every", type=int, default=100, help="steps between checkpoints")
+    return parser.parse_args()
+
+
+def knobs(options: argparse.Namespace) -> "Knobs":
+    """The knobs of a training; on the CPU the training itself needs the cores, so nothing reads ahead."""
+    from crossfade.training import Knobs
+
+    on_cpu = options.device == "cpu" or (options.device is None and not _gpu())
+    return Knobs(
+        device=options.device,
+        workers=0 if on_cpu else options.workers,
+        compile=options.compile,
+        figure_every=options.figure_every,
+        checkpoint_every=options.checkpoint_every,
+    )
+
+
+def _gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def sections() -> list[str] | None:
+    """The sections of params.yaml that dvc.yaml declares for the running stage; None when run by hand.
+
+    Reading an undeclared one then raises, so a stage cannot use a value whose change DVC would not notice.
+    """
+    stage = os.environ.get("DVC_STAGE")  # set by DVC
+    if stage is None:
+        return None
+    import dvc.api
+
+    return list(dvc.api.params_show(stages=stage, deps=True))
+
+
+def _workers() -> int:
+    return int(os.environ.get("CROSSFADE_WORKERS", str(os.cpu_count() or 1)))

@@ -16,7 +16,7 @@ from crossfade.data.labels import LabelSpace
 from crossfade.data.manifest import Manifest, Video, read_image, read_label
 from crossfade.errors import UserError
 from crossfade.motion.field import Motion
-from crossfade.motion.store import MotionArchive
+from crossfade.motion.store import MotionArchive, check_fits
 
 CACHE_FRAMES = 4096
 """Decoded frames kept in memory by a data set no larger than this (at 256x192 about 0.6 GiB); larger ones: none."""
@@ -49,7 +49,9 @@ class Domain:
         """The video's motion, or None if the domain has none."""
         if self.motion is None:
             return None
-        return MotionArchive(self.motion / video.split / f"{video.name}.motion")
+        archive = MotionArchive(self.motion / video.split / f"{video.name}.motion")
+        check_fits(archive, video)
+        return archive
 
     def label(self, ref: str) -> np.ndarray:
         """(H, W) uint8 class ids of the label space at the label's own size."""

@@ -5,6 +5,7 @@ one file, either a path ("clips/a.png", relative to the manifest's root, or abso
 ("train/000.zip!rgb/0003.png").
 """
 
+import os
 import zipfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -202,7 +203,7 @@ def _read_bytes(root: Path, ref: str) -> bytes:
     try:
         if member is None:
             return path.read_bytes()
-        return _archive(str(path), path.stat().st_mtime_ns).read(member)
+        return _archive(str(path), path.stat().st_mtime_ns, os.getpid()).read(member)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: put it back or run the download stage again") from error
     except (KeyError, zipfile.BadZipFile, EOFError) as error:
@@ -210,6 +211,6 @@ def _read_bytes(root: Path, ref: str) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def _archive(path: str, _changed: int) -> zipfile.ZipFile:
-    """An open archive; kept open because reading its directory costs more than reading a frame."""
+def _archive(path: str, _changed: int, _process: int) -> zipfile.ZipFile:
+    """An open archive of this process (a fork must not share its file position); opening costs more than a frame."""
     return zipfile.ZipFile(path)

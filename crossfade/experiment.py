@@ -1,0 +1,254 @@
+"""From params.yaml to running parts: the two sides of a pair, a recipe's network and method."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+from crossfade.data.labels import LabelSpace, load_label_space
+from crossfade.data.loading import ClipDataset, Domain
+from crossfade.data.manifest import Manifest
+from crossfade.errors import UserError
+from crossfade.files import atomic_folder, read_json, write_json
+from crossfade.methods import build_method
+from crossfade.methods.base import ClipNeeds, Method
+from crossfade.model_folder import load_model, save_model
+from crossfade.params import Pair, Params
+from crossfade.runs import read_run, write_run
+from crossfade.temporal import ModelParameters, build_video_network
+from crossfade.temporal.video_network import VideoNetwork
+from crossfade.tracking import Tracker, open_tracker
+from crossfade.training import Knobs, TrainingParameters, make_accelerator, train
+
+SOURCE, TARGET = "source", "target"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where everything of the graph lies, relative to the project's folder."""
+
+    root: Path = Path()
+
+    def data(self, data_set: str) -> Path:
+        """A data set's manifest and archives."""
+        return self.root / "data" / data_set
+
+    def motion(self, data_set: str) -> Path:
+        """Its motion."""
+        return self.root / "motion" / data_set
+
+    def side(self, pair: str, side: str) -> Path:
+        """The index of one side of a pair."""
+        return self.root / "pairs" / pair / f"{side}.json"
+
+    def pretrained(self, pair: str, network: str, seed: int) -> Path:
+        """A network trained on the source."""
+        return self.root / "pretrained" / pair / f"seed-{seed}" / network
+
+    def model(self, pair: str, recipe: str, seed: int) -> Path:
+        """An adapted model."""
+        return self.root / "models" / pair / recipe / f"seed-{seed}"
+
+    def metrics(self, pair: str, recipe: str, seed: int) -> Path:
+        """Its numbers."""
+        return self.root / "metrics" / pair / recipe / f"seed-{seed}.json"
+
+    def evaluation(self, pair: str, recipe: str, seed: int) -> Path:
+        """Its pictures."""
+        return self.root / "evaluations" / pair / recipe / f"seed-{seed}"
+
+    def checkpoints(self, *parts: str) -> Path:
+        """Of a training under way; outside DVC's outputs, so that an interrupted stage finds them again."""
+        return self.root.joinpath("checkpoints", *parts)
+
+
+def open_domain(place: Place, pair_name: str, pair: Pair, side: str, splits: tuple[str, ...]) -> Domain:
+    """One side of a pair, as its index says it was when it was checked.
+
+    Raises:
+        UserError: the index or the data are missing.
+    """
+    index = read_json(place.side(pair_name, side))
+    manifest = Manifest.load(place.root / index["data"])
+    space = load_label_space(pair.label_space)
+    return Domain(manifest, place.root / index["motion"], space, pair.size, splits)
+
+
+def data_facts(place: Place, pair: str, *sides: str) -> dict[str, Any]:
+    """Name and hashes of the data and motion of the sides, for run.json and the tracker."""
+    facts = {}
+    for side in sides:
+        index = read_json(place.side(pair, side))
+        facts[side] = {key: index[key] for key in ("data_set", "data_hash", "motion_hash", "estimator")}
+    return facts
+
+
+def dataset_for(domain: Domain, needs: ClipNeeds | None) -> ClipDataset | None:
+    """The clips a method asks of a side."""
+    return None if needs is None else ClipDataset(domain, needs.offsets, needs.motion, needs.labels)
+
+
+def pretrain(place: Place, params: Params, pair_name: str, network: str, seed: int, knobs: Knobs) -> Path:
+    """Train a network on the labelled source; writes pretrained/<pair>/seed-<n>/<network>."""
+    pair, chosen = params.pairs[pair_name], params.pretraining
+    source = open_domain(place, pair_name, pair, SOURCE, (pair.source_split,))
+    parameters = ModelParameters(network=params.networks[network])
+    accelerator = make_accelerator(chosen.training, knobs)
+    _seed_everything(seed)
+    built = build_video_network(parameters, len(source.label_space.classes)).to(accelerator.device)
+    method = _method(chosen.method, built, source.label_space)
+    what = f"pretrain {pair_name} {network} seed {seed}"
+    folder = place.pretrained(pair_name, network, seed)
+    facts = {
+        "stage": "pretrain",
+        "pair": pair_name,
+        "network": network,
+        "seed": seed,
+        "data": data_facts(place, pair_name, SOURCE),
+        "parameters": {"network": parameters.model_dump(), "pretraining": chosen.model_dump()},
+    }
+    run = _Run(place, folder, what, ("pretrain", pair_name, network, f"seed-{seed}"), facts)
+    tracker = open_tracker(pair_name, f"pretrain {network} seed-{seed}")
+    return run.train(method, (source, None), chosen.training, parameters, tracker, accelerator, knobs)
+
+
+def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: int, knobs: Knobs) -> Path:
+    """Adapt the pretrained network with a recipe; writes models/<pair>/<recipe>/seed-<n>.
+
+    A method that needs labels the target does not have is left out: the folder then holds left_out.json with the reason.
+    """
+    pair, recipe = params.pairs[pair_name], params.recipes[recipe_name]
+    training = params.training_of(recipe_name)
+    source = open_domain(place, pair_name, pair, SOURCE, (pair.source_split,))
+    target = open_domain(place, pair_name, pair, TARGET, pair.adapt_on)
+    space = source.label_space
+    start = load_model(place.pretrained(pair_name, recipe.network, seed), space)
+    parameters = ModelParameters(network=params.networks[recipe.network], temporal=recipe.temporal)
+    accelerator = make_accelerator(training, knobs)
+    _seed_everything(seed)
+    network = _started_from(start.network, start.description["model"], parameters, len(space.classes))
+    method = _method(recipe.method, network.to(accelerator.device), space)
+    folder = place.model(pair_name, recipe_name, seed)
+    if method.target_needs is not None and method.target_needs.labels:
+        target = _labelled_target(target, pair)
+        if not any(frame.label for video in target.videos for frame in video.frames):
+            reason = f"{pair.target} has no labels in {'+'.join(target.splits) or 'a split apart from evaluation'}"
+            with atomic_folder(folder) as temporary:
+                write_json(temporary / "left_out.json", {"reason": reason})
+            return folder
+    pretrained_run = read_run(place.pretrained(pair_name, recipe.network, seed))
+    facts = {
+        "stage": "adapt",
+        "pair": pair_name,
+        "recipe": recipe_name,
+        "network": recipe.network,
+        "seed": seed,
+        "data": data_facts(place, pair_name, SOURCE, TARGET),
+        "parameters": {
+            "network": parameters.model_dump(),
+            "recipe": recipe.model_dump(),
+            "training": training.model_dump(),
+        },
+        "pretrained": {"mlflow_run": pretrained_run.get("mlflow_run"), "weights": start.description["weights"]},
+    }
+    what = f"{pair_name} {recipe_name} seed {seed}"
+    run = _Run(place, folder, what, ("adapt", pair_name, recipe_name, f"seed-{seed}"), facts)
+    tracker = open_tracker(pair_name, f"{recipe_name} seed-{seed}")
+    return run.train(method, (source, target), training, parameters, tracker, accelerator, knobs)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One training on its way from datasets to a model folder."""
+
+    place: Place
+    folder: Path
+    what: str
+    checkpoint: tuple[str, ...]
+    facts: dict[str, Any]
+
+    def train(
+        self,
+        method: Method,
+        sides: tuple[Domain, Domain | None],
+        training: TrainingParameters,
+        parameters: ModelParameters,
+        tracker: Tracker,
+        accelerator: Any,
+        knobs: Knobs,
+    ) -> Path:
+        """Train, then write the model folder and drop the checkpoints."""
+        source, target = sides
+        _announce(tracker, self.facts)
+        checkpoints = self.place.checkpoints(*self.checkpoint)
+        identity = repr((self.facts["data"], self.facts.get("pretrained"), self.facts["parameters"]))
+        try:
+            datasets = (
+                dataset_for(source, method.source_needs),
+                None if target is None else dataset_for(target, method.target_needs),
+            )
+            train(
+                method, *datasets, training, int(self.facts["seed"]), checkpoints, accelerator, knobs, tracker,
+                self.what, identity,
+            )  # fmt: skip
+        except BaseException:
+            tracker.close(failed=True)
+            raise
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            run_id = tracker.close()
+            with atomic_folder(self.folder) as temporary:
+                notes = {"checkpoint": {"which": f"step {training.steps}", "rule": method.rule}}
+                space = source.label_space
+                save_model(temporary, method.deployed(), parameters, space, source.size, **notes)
+                write_run(temporary, **self.facts, mlflow_run=run_id)
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        accelerator.wait_for_everyone()
+        return self.folder
+
+
+def _announce(tracker: Tracker, facts: Mapping[str, Any]) -> None:
+    """Parameters, tags and data sets of a run."""
+    tracker.parameters(facts["parameters"])
+    tags = {key: str(facts[key]) for key in ("stage", "pair", "recipe", "network", "seed") if key in facts}
+    pretrained = facts.get("pretrained", {}).get("mlflow_run")
+    tracker.tags(tags | ({"pretrained_run": pretrained} if pretrained else {}))
+    for role, data in facts["data"].items():
+        tracker.data_set(data["data_set"], data["data_hash"], role, f"data/{data['data_set']}")
+
+
+def _method(raw: Mapping[str, Any], network: VideoNetwork, space: LabelSpace) -> Method:
+    rest = {key: value for key, value in raw.items() if key != "name"}
+    return build_method(str(raw["name"]), rest, network, space.classes)
+
+
+def _started_from(
+    pretrained: VideoNetwork, described: Mapping[str, Any], parameters: ModelParameters, classes: int
+) -> VideoNetwork:
+    """The recipe's network with the pretrained per-frame weights; the temporal module starts as the identity.
+
+    Raises:
+        UserError: the checkpoint is of another network than the recipe's.
+    """
+    if described["network"] != parameters.network.model_dump():
+        raise UserError("the pretrained network was built with other parameters than params.yaml now says: pretrain again")
+    untrained = {"pretrained": False} if parameters.network.kind == "deeplab" else {}
+    bare = parameters.network.model_validate({**parameters.network.model_dump(), **untrained})
+    network = build_video_network(ModelParameters(network=bare, temporal=parameters.temporal), classes)
+    network.frame.load_state_dict(pretrained.frame.state_dict())
+    return network.train()
+
+
+def _labelled_target(target: Domain, pair: Pair) -> Domain:
+    """The target for the oracle: the adaptation splits without the evaluation split."""
+    splits = tuple(split for split in target.splits if split != pair.evaluate_on)
+    return Domain(target.manifest, target.motion, target.label_space, target.size, splits)
+
+
+def _seed_everything(seed: int) -> None:
+    """Before weights are drawn."""
+    import torch
+
+    torch.manual_seed(seed)

@@ -1,0 +1,64 @@
+"""The index of a pair: all checks that need no training, and the hashes later stages depend on."""
+
+from typing import Any
+
+from crossfade.data.checks import check_files, check_length, check_motion, check_videos, count_classes
+from crossfade.data.labels import LabelSpace, load_label_space
+from crossfade.data.manifest import Manifest
+from crossfade.errors import UserError
+from crossfade.experiment import SOURCE, TARGET, Place
+from crossfade.files import atomic_folder, read_json, sha256, write_json
+from crossfade.params import Pair
+
+FRAMES = 2
+"""The shortest video that a two-frame network can be trained on."""
+
+
+def index_pair(place: Place, name: str, pair: Pair) -> list[str]:
+    """Check both sides and write pairs/<name>/source.json and target.json.
+
+    Only the *source's* labels are counted; of the target's, those of the evaluation split are checked for ids outside the
+    table, and nothing about them is written down.
+
+    Returns:
+        What there is to say, a line each.
+
+    Raises:
+        UserError: the first thing that is wrong.
+    """
+    space = load_label_space(pair.label_space)
+    source, counts = _side(place, pair.source, (pair.source_split,), space, count=True)
+    target, _ = _side(place, pair.target, tuple(dict.fromkeys((*pair.adapt_on, pair.evaluate_on))), space, count=False)
+    absent = [c for c, n in zip(space.classes, counts, strict=True) if n == 0]
+    if len(absent) == len(space.classes):
+        raise UserError(f"no pixel of '{pair.source}' is of a class of '{space.name}': the label spaces do not meet")
+    lines = [f"{name}: the source shows no {', '.join(absent)}: they cannot be learned"] if absent else []
+    target_space = load_label_space(pair.label_space)
+    target_space.table(Manifest.load(place.data(pair.target)).labels)
+    source["class_pixels"] = {c: int(n) for c, n in zip(space.classes, counts, strict=True)}
+    with atomic_folder(place.side(name, SOURCE).parent) as temporary:
+        write_json(temporary / f"{SOURCE}.json", source)
+        write_json(temporary / f"{TARGET}.json", target)
+    return [*lines, f"{name}: {pair.source} → {pair.target} checked, {len(space.classes)} classes ({space.name})"]
+
+
+def _side(
+    place: Place, data_set: str, splits: tuple[str, ...], space: LabelSpace, count: bool
+) -> tuple[dict[str, Any], list[int]]:
+    manifest = Manifest.load(place.data(data_set))
+    motion = place.motion(data_set)
+    check_files(manifest)
+    check_length(manifest, splits, FRAMES)
+    check_videos(manifest, splits)
+    counts = count_classes(manifest, splits, space)
+    check_motion(manifest, splits, motion)
+    index = {
+        "data_set": data_set,
+        "data": str(place.data(data_set).relative_to(place.root)),
+        "motion": str(motion.relative_to(place.root)),
+        "data_hash": sha256(place.data(data_set) / "manifest.json"),
+        "motion_hash": sha256(motion / "index.json"),
+        "estimator": read_json(motion / "index.json")["estimator"],
+        "splits": {s: sum(len(v.frames) for v in manifest.split(s)) for s in splits},
+    }
+    return index, counts.tolist() if count else []

@@ -1,0 +1,219 @@
+"""params.yaml as typed objects. A key nobody declared is an error that names it and the nearest valid one."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from crossfade.data import data_set_parameters
+from crossfade.data.labels import label_space_names
+from crossfade.errors import UserError, unknown_name
+from crossfade.methods import METHODS, method_parameters
+from crossfade.motion.parameters import MotionParameters
+from crossfade.networks import FRAME_NETWORKS, NetworkParameters
+from crossfade.temporal import TEMPORAL
+from crossfade.training import TrainingParameters
+
+FILE = Path("params.yaml")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Pair(_Section):
+    """A labelled source and an unlabelled target.
+
+    Attributes:
+        source, target: keys of `data_sets`.
+        label_space: a file of crossfade/data/label_spaces.
+        size: [H, W] that networks work at.
+        source_split: of the source, trained on.
+        adapt_on: splits of the target that methods see, without labels.
+        evaluate_on: the split of the target that is scored.
+    """
+
+    source: str
+    target: str
+    label_space: str
+    size: tuple[int, int]
+    source_split: str = "train"
+    adapt_on: tuple[str, ...] = ("train",)
+    evaluate_on: str = "val"
+
+    @field_validator("label_space")
+    @classmethod
+    def _known_space(cls, name: str) -> str:
+        if name not in label_space_names():
+            raise unknown_name("label space", name, label_space_names())
+        return name
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the comparison must know."""
+        if self.evaluate_on not in self.adapt_on:
+            return []
+        return [
+            f"The evaluation split '{self.evaluate_on}' of {self.target} was seen, unlabelled, during adaptation "
+            "(transductive); the oracle never trains on its labels."
+        ]
+
+
+class Recipe(_Section):
+    """One row of the comparison.
+
+    Attributes:
+        network: a key of `networks`; training starts from that network pretrained on the source.
+        temporal: a key of TEMPORAL, added to the pretrained network.
+        method: {name: …, and that method's parameters}.
+        training: overrides of `adaptation`.
+    """
+
+    network: str
+    temporal: str = "none"
+    method: dict[str, Any]
+    training: dict[str, Any] = Field(default_factory=dict)
+
+
+class Pretraining(_Section):
+    """How a network is trained on the source before anything is adapted."""
+
+    method: dict[str, Any]
+    training: TrainingParameters
+
+
+class Params(_Section):
+    """The whole file."""
+
+    seeds: list[int]
+    pairs: dict[str, Pair]
+    data_sets: dict[str, dict[str, Any]]
+    motion: dict[str, MotionParameters]
+    networks: dict[str, NetworkParameters]
+    pretraining: Pretraining
+    adaptation: TrainingParameters
+    recipes: dict[str, Recipe]
+
+    def training_of(self, recipe: str) -> TrainingParameters:
+        """`adaptation` with the recipe's overrides."""
+        merged = _merged(self.adaptation.model_dump(), self.recipes[recipe].training)
+        return TrainingParameters.model_validate(merged)
+
+
+def read_params(path: Path = FILE, only: Iterable[str] | None = None) -> Params:
+    """Read and check params.yaml, all of it, before anything else happens.
+
+    Args:
+        path: the file.
+        only: sections a stage declared; reading any other raises AttributeError. None = all.
+
+    Raises:
+        UserError: missing, not YAML, an unknown key or name, a value out of range.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: run from the project's folder") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} should hold sections ({', '.join(Params.model_fields)}), but is empty")
+    try:
+        params = Params.model_validate(raw)
+        _check_names(params)
+    except ValidationError as error:
+        raise UserError(_sentence(path, error)) from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    if only is None:
+        return params
+    return Params.model_construct(**{name: getattr(params, name) for name in Params.model_fields if name in set(only)})
+
+
+def _check_names(params: Params) -> None:
+    """Every name that points into another section, and the parameters of data sets, methods and trainings."""
+    for name, pair in params.pairs.items():
+        for data_set in (pair.source, pair.target):
+            _known(f"data set (pairs.{name})", data_set, params.data_sets)
+            _known(f"data set (pairs.{name}; no section under motion)", data_set, params.motion)
+    for name, raw in params.data_sets.items():
+        _checked(f"data_sets.{name}", data_set_parameters, raw)
+    for name, network in params.networks.items():
+        _known(f"network kind (networks.{name}.kind)", network.kind, FRAME_NETWORKS)
+    _check_method("pretraining.method", params.pretraining.method)
+    for name, recipe in params.recipes.items():
+        _known(f"network (recipes.{name}.network)", recipe.network, params.networks)
+        _known(f"temporal module (recipes.{name}.temporal)", recipe.temporal, TEMPORAL)
+        _check_method(f"recipes.{name}.method", recipe.method)
+        _checked(f"recipes.{name}.training", lambda _, n=name: params.training_of(n), None)
+
+
+def _check_method(where: str, raw: Mapping[str, Any]) -> None:
+    _known(f"method ({where}.name)", str(raw.get("name")), METHODS)
+    rest = {key: value for key, value in raw.items() if key != "name"}
+    _checked(where, lambda values: method_parameters(str(raw["name"]), values), rest)
+
+
+def _known(what: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise unknown_name(what, name, known)
+
+
+def _checked(where: str, check: Any, value: Any) -> None:
+    """Run a model's validation, its errors placed at `where`."""
+    try:
+        check(value)
+    except ValidationError as error:
+        raise UserError(_problem(error, where)) from error
+
+
+def _sentence(path: Path, error: ValidationError) -> str:
+    return f"{path}: {_problem(error)}"
+
+
+def _problem(error: ValidationError, prefix: str = "") -> str:
+    """The first problem of a validation, as a sentence with the nearest valid key."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in ([prefix] if prefix else []) + list(first["loc"]))
+    if first["type"] != "extra_forbidden":
+        return f"{place}: {first['msg']} (it is {first['input']!r:.80})"
+    key = str(first["loc"][-1])
+    known = _fields_beside(error, first["loc"])
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}" if known else "remove it"
+    return f"unknown key '{place}'; {hint}"
+
+
+def _fields_beside(error: ValidationError, place: tuple[int | str, ...]) -> list[str]:
+    """The keys that are valid where an unknown one stood, found by walking the models."""
+    models = {model.__name__: model for model in _all_models(BaseModel)}
+    model: Any = models.get(error.title)
+    for part in place[:-1]:
+        if model is None:
+            return []
+        fields = getattr(model, "model_fields", {})
+        if str(part) in fields:
+            model = _model_in(fields[str(part)].annotation)
+    return sorted(model.model_fields) if model is not None else []
+
+
+def _all_models(base: type[BaseModel]) -> list[type[BaseModel]]:
+    return [base, *(m for child in base.__subclasses__() for m in _all_models(child))]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = [m for m in map(_model_in, getattr(annotation, "__args__", ())) if m is not None]
+    return found[0] if found else None
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merged(result[key], value) if both else value
+    return result

@@ -1,0 +1,68 @@
+"""Score a trained model of a pair: metrics, pictures, and the same again in the run's MLflow record."""
+
+from pathlib import Path
+
+from crossfade.device import choose_device
+from crossfade.evaluation import Evaluation, Options, evaluate
+from crossfade.experiment import TARGET, Place, open_domain
+from crossfade.files import atomic_folder, read_json, write_json
+from crossfade.model_folder import load_model
+from crossfade.params import Params
+from crossfade.runs import read_run
+from crossfade.tracking import NoTracker, Tracker, open_tracker
+
+HEADLINES = ("miou", "pixel_accuracy")
+
+
+def score(place: Place, params: Params, pair_name: str, recipe: str, seed: int, device: str | None = None) -> str:
+    """Evaluate models/<pair>/<recipe>/seed-<n> on the pair's evaluation split; returns a line to print.
+
+    The pretrained network of the same seed is the "source_only" of strips and video.
+    """
+    pair = params.pairs[pair_name]
+    folder = place.model(pair_name, recipe, seed)
+    metrics_file, pictures = place.metrics(pair_name, recipe, seed), place.evaluation(pair_name, recipe, seed)
+    if (folder / "left_out.json").is_file():
+        reason = read_json(folder / "left_out.json")["reason"]
+        with atomic_folder(pictures) as temporary:
+            write_json(temporary / "left_out.json", {"reason": reason})
+        write_json(metrics_file, {"left_out": reason})
+        return f"{pair_name} {recipe} seed {seed}: left out ({reason})"
+    domain = open_domain(place, pair_name, pair, TARGET, (pair.evaluate_on,))
+    run = read_run(folder)
+    model = load_model(folder, domain.label_space)
+    reference = load_model(place.pretrained(pair_name, run["network"], seed), domain.label_space)
+    result = evaluate(
+        model.network,
+        domain,
+        checkpoint=model.description["checkpoint"],
+        reference=reference.network,
+        device=choose_device(device),
+        options=Options(recipe=recipe),
+    )
+    result.save(pictures)
+    write_json(metrics_file, result.metrics)
+    # A failed evaluation stays in DVC's hands; MLflow is told only of whole ones.
+    tracker = open_tracker(pair_name, f"{recipe} seed-{seed}", run.get("mlflow_run"))
+    _record(tracker, result, pictures)
+    tracker.close()
+    miou = result.metrics["miou"]
+    return f"{pair_name} {recipe} seed {seed}: mIoU {miou:.1%}"
+
+
+def _record(tracker: Tracker, result: Evaluation, pictures: Path) -> None:
+    """Headlines as metrics; the rest as a table, figures and files."""
+    numbers = {f"eval/{name}": result.metrics[name] for name in HEADLINES}
+    numbers["eval/temporal_consistency"] = result.metrics["temporal_consistency"]["value"]
+    numbers["eval/frames_per_second"] = result.metrics["frames_per_second"]["network"]
+    tracker.metrics({name: value for name, value in numbers.items() if value is not None})
+    tracker.table("per_class", result.per_class())
+    for path in sorted((pictures / "strips").glob("*.png")):
+        tracker.file(path, "strips")
+    for name in ("confusion.csv", "side_by_side.mp4"):
+        if (pictures / name).is_file():
+            tracker.file(pictures / name, "evaluation")
+    if not isinstance(tracker, NoTracker):
+        from crossfade.report.figures import confusion_figure, figure_image
+
+        tracker.figure("confusion", figure_image(confusion_figure(result.confusion, list(result.classes))))

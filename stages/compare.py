@@ -1,0 +1,31 @@
+"""Put all recipes of a pair side by side → reports/<pair>/."""
+
+from crossfade.data.labels import load_label_space
+from crossfade.experiment import Place
+from crossfade.params import read_params
+from crossfade.report import compare, print_table
+from stages import arguments, run, sections
+
+
+def main() -> None:
+    """`python -m stages.compare --pair NAME`."""
+    options = arguments(__doc__ or "", "pair")
+    params = read_params(only=sections())
+    place, pair = Place(), params.pairs[options.pair]
+    folder = place.root / "reports" / options.pair
+    comparison = compare(
+        options.pair,
+        place.root / "metrics" / options.pair,
+        place.root / "evaluations" / options.pair,
+        folder,
+        load_label_space(pair.label_space),
+        recipes=list(params.recipes),
+        notes=pair.notes,
+        title=f"{pair.source} → {pair.target}",
+    )
+    print_table(comparison)
+    print(f"report: {folder}/index.html")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,18 @@
+"""Check both sides of a pair and write down what they are → pairs/<pair>/{source,target}.json."""
+
+from crossfade.experiment import Place
+from crossfade.pair_index import index_pair
+from crossfade.params import read_params
+from stages import arguments, run, sections
+
+
+def main() -> None:
+    """`python -m stages.index --pair NAME`."""
+    options = arguments(__doc__ or "", "pair")
+    params = read_params(only=sections())
+    for line in index_pair(Place(), options.pair, params.pairs[options.pair]):
+        print(line)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,21 @@
+"""Estimate the motion of one data set → motion/<data set>/."""
+
+from crossfade.data.manifest import Manifest
+from crossfade.experiment import Place
+from crossfade.motion.estimate import estimate_data_set
+from crossfade.params import read_params
+from stages import arguments, run, sections
+
+
+def main() -> None:
+    """`python -m stages.motion --data-set NAME`."""
+    options = arguments(__doc__ or "", "data_set")
+    params = read_params(only=sections())
+    manifest = Manifest.load(Place().data(options.data_set))
+    folder = Place().motion(options.data_set)
+    estimate_data_set(manifest, params.motion[options.data_set], folder, options.workers)
+    print(f"{options.data_set}: motion by {params.motion[options.data_set].estimator} in {folder}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,17 @@
+"""Train a network on the labelled source of a pair → pretrained/<pair>/seed-<n>/<network>/."""
+
+from crossfade.experiment import Place, pretrain
+from crossfade.params import read_params
+from stages import arguments, knobs, run, sections
+
+
+def main() -> None:
+    """`python -m stages.pretrain --pair NAME --network NAME --seed N`."""
+    options = arguments(__doc__ or "", "pair", "network", "seed")
+    params = read_params(only=sections())
+    folder = pretrain(Place(), params, options.pair, options.network, options.seed, knobs(options))
+    print(f"wrote {folder}")
+
+
+if __name__ == "__main__":
+    run(main)
