@@ -1,6 +1,7 @@
 """params.yaml as typed objects. A key nobody declared is an error that names it and the nearest valid one."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -217,3 +218,38 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = _merged(result[key], value) if both else value
     return result
+
+
+def switched(text: str, pair: str) -> str:
+    """The text of params.yaml with only `pair` active: its entry and its data sets' are uncommented, other pairs' not.
+
+    Works on the one-line entries of `pairs`, `data_sets` and `motion`; everything else stays as it is.
+
+    Raises:
+        UserError: the file has no such entry.
+    """
+    entries = {m["name"]: yaml.safe_load(m["value"]) for m in _ENTRY.finditer(_section(text, "pairs"))}
+    if pair not in entries:
+        raise unknown_name("pair", pair, entries)
+    wanted = {pair, entries[pair]["source"], entries[pair]["target"]}
+
+    def line(match: re.Match[str]) -> str:
+        name = match["name"]
+        active = name in wanted or (name not in entries and not match["off"])
+        return f"  {'' if active else '# '}{name}: {match['value']}"
+
+    for section in ("pairs", "data_sets", "motion"):
+        old = _section(text, section)
+        text = text.replace(old, _ENTRY.sub(line, old))
+    return text
+
+
+_ENTRY = re.compile(r"^  (?P<off># )?(?P<name>\w+): (?P<value>\{.*\}.*)$", re.MULTILINE)
+
+
+def _section(text: str, name: str) -> str:
+    """A top-level section with its heading, up to the next one."""
+    match = re.search(rf"^{name}:.*?(?=^\w|\Z)", text, re.MULTILINE | re.DOTALL)
+    if match is None:
+        raise UserError(f"params.yaml has no section '{name}'")
+    return match[0]

@@ -1,0 +1,26 @@
+"""Print the comparison of every pair that has a report, and where everything is: ``python -m stages.show``."""
+
+from pathlib import Path
+
+from crossfade.experiment import Place
+from crossfade.params import read_params
+from crossfade.report import print_table, read_results
+from stages import run
+
+
+def main() -> None:
+    """Tables first, then the files to open."""
+    place, params = Place(), read_params()
+    for name, pair in params.pairs.items():
+        title = f"{pair.source} → {pair.target}"
+        print_table(read_results(name, place.root / "metrics" / name, list(params.recipes), pair.notes, title))
+        report = Path("reports") / name
+        print(f"page      {report}/index.html   (works offline)")
+        print(f"figures   {report}/figures/, {report}/strips/")
+        for video in sorted((report / "videos").glob("*.mp4")):
+            print(f"video     {video}")
+    print("MLflow    make ui   →  http://127.0.0.1:5000")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,85 @@
+"""A quiet Prefect: no telemetry, and a real server for the length of a flow unless one is configured already.
+
+Prefect's own temporary server prints some 150 lines of cancelled tasks when a flow of many tasks ends; a server process
+of our own, stopped after the last task, prints nothing.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+START_UP = 120.0
+"""Seconds a server may take."""
+
+
+def quiet_environment(home: Path) -> None:
+    """Set what Prefect reads when it is imported; the user's own settings win."""
+    for name, value in {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(START_UP)),
+        "PREFECT_HOME": str(home),
+        "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def server(home: Path) -> Iterator[str]:
+    """The address of a Prefect server: the configured one, or one that lives as long as the context.
+
+    Raises:
+        RuntimeError: it did not start.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        yield os.environ["PREFECT_API_URL"]
+        return
+    home.mkdir(parents=True, exist_ok=True)
+    port = _free_port()
+    prefect = str(Path(sys.executable).with_name("prefect"))
+    log = home / "server.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
+            stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    address = f"http://127.0.0.1:{port}/api"
+    try:
+        _wait(f"{address}/health", process, log)
+        os.environ["PREFECT_API_URL"] = address
+        yield address
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _wait(health: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_UP
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the Prefect server stopped at once; see {log}")
+        try:
+            with urllib.request.urlopen(health, timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.25)
+    raise RuntimeError(f"the Prefect server did not start within {START_UP:.0f} s; see {log}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
