@@ -98,7 +98,7 @@ def pretrain(place: Place, params: Params, pair_name: str, network: str, seed: i
     accelerator = make_accelerator(chosen.training, knobs)
     _seed_everything(seed)
     built = build_video_network(parameters, len(source.label_space.classes)).to(accelerator.device)
-    method = _method(chosen.method, built, source.label_space)
+    method = _method(chosen.method, built, source.label_space, _class_pixels(place, pair_name))
     what = f"pretrain {pair_name} {network} seed {seed}"
     folder = place.pretrained(pair_name, network, seed)
     facts = {
@@ -129,7 +129,7 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
     accelerator = make_accelerator(training, knobs)
     _seed_everything(seed)
     network = _started_from(start.network, start.description["model"], parameters, len(space.classes))
-    method = _method(recipe.method, network.to(accelerator.device), space)
+    method = _method(recipe.method, network.to(accelerator.device), space, _class_pixels(place, pair_name))
     folder = place.model(pair_name, recipe_name, seed)
     if method.target_needs is not None and method.target_needs.labels:
         target = _labelled_target(target, pair)
@@ -219,9 +219,14 @@ def _announce(tracker: Tracker, facts: Mapping[str, Any]) -> None:
         tracker.data_set(data["data_set"], data["data_hash"], role, f"data/{data['data_set']}")
 
 
-def _method(raw: Mapping[str, Any], network: VideoNetwork, space: LabelSpace) -> Method:
+def _class_pixels(place: Place, pair: str) -> list[int]:
+    """How many pixels of each class the labelled source has."""
+    return list(read_json(place.side(pair, SOURCE))["class_pixels"].values())
+
+
+def _method(raw: Mapping[str, Any], network: VideoNetwork, space: LabelSpace, pixels: list[int]) -> Method:
     rest = {key: value for key, value in raw.items() if key != "name"}
-    return build_method(str(raw["name"]), rest, network, space.classes)
+    return build_method(str(raw["name"]), rest, network, space.classes, pixels)
 
 
 def _started_from(

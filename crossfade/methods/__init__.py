@@ -1,6 +1,6 @@
 """METHODS: what can be trained, by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -9,7 +9,9 @@ from crossfade.errors import unknown_name
 from crossfade.methods.adabn import AdaBN, AdaBNParameters
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
 from crossfade.methods.self_training import SelfTraining, SelfTrainingParameters
+from crossfade.methods.stcl import STCL, STCLParameters
 from crossfade.methods.supervised import Supervised, SupervisedParameters
+from crossfade.objectives.cross_entropy import balanced_weights
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
@@ -18,6 +20,7 @@ METHODS: dict[str, tuple[type[BaseModel], type[Method]]] = {
     "supervised": (SupervisedParameters, Supervised),
     "adabn": (AdaBNParameters, AdaBN),
     "self_training": (SelfTrainingParameters, SelfTraining),
+    "stcl": (STCLParameters, STCL),
 }
 """By name: the model of its parameters, and the method."""
 
@@ -34,7 +37,13 @@ def method_parameters(name: str, raw: Mapping[str, Any]) -> BaseModel:
     return METHODS[name][0].model_validate(dict(raw))
 
 
-def build_method(name: str, raw: Mapping[str, Any], network: "VideoNetwork", class_names: Sequence[str]) -> Method:
+def build_method(
+    name: str,
+    raw: Mapping[str, Any],
+    network: "VideoNetwork",
+    class_names: Sequence[str],
+    class_pixels: Sequence[int] | None = None,
+) -> Method:
     """Build a method around a network that is already on its device.
 
     Args:
@@ -42,13 +51,19 @@ def build_method(name: str, raw: Mapping[str, Any], network: "VideoNetwork", cla
         raw: its parameters as read from params.yaml, without the name.
         network: what is trained.
         class_names: the pair's classes in order.
+        class_pixels: how often the labelled source shows each; without them no class weighs more than another.
 
     Raises:
         UserError: no such method, or a class name it does not know.
         pydantic.ValidationError: an unknown key or a value out of range.
     """
     parameters = method_parameters(name, raw)
-    return METHODS[name][1](parameters, network, class_names)  # type: ignore[arg-type]
+    build: Callable[..., Method] = METHODS[name][1]
+    method = build(parameters, network, class_names)
+    balance = parameters.model_dump().get("class_balance", 0.0)
+    if class_pixels is not None and balance > 0:
+        method.class_weights = balanced_weights(class_pixels, balance)
+    return method
 
 
 __all__ = ["METHODS", "ClipNeeds", "Method", "StepOutput", "build_method", "method_parameters"]

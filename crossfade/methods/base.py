@@ -71,6 +71,16 @@ class Method(ABC):
         self.network = network
         self.class_names = tuple(class_names)
         self.num_classes = len(self.class_names)
+        self.class_weights: Tensor | None = None
+
+    def true_weight(self, labels: Tensor) -> Tensor | None:
+        """Weights (same shape) of pixels with these true labels, by their class; None: all weigh the same.
+
+        Pseudo labels never get them: a rare class that is wrongly named would confirm itself.
+        """
+        if self.class_weights is None:
+            return None
+        return self.class_weights.to(labels.device)[labels.clamp(max=self.num_classes - 1)]
 
     @property
     @abstractmethod

@@ -22,11 +22,11 @@ from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.figures import mixed_figure
-from crossfade.methods.pseudo_labels import confidence_weight
+from crossfade.methods.pseudo_labels import Weighting, confidence_weight
 from crossfade.methods.teacher import Teacher, TeacherParameters
-from crossfade.methods.unroll import past_frames, run, supervised_terms
+from crossfade.methods.unroll import run, supervised_terms
 from crossfade.objectives.cross_entropy import cross_entropy
-from crossfade.objectives.mixing import Layer, class_mask, compose, pick_classes, present_classes
+from crossfade.objectives.mixing import Layer, Mixed, class_mask, compose, pick_classes, present_classes
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
@@ -41,6 +41,7 @@ class SelfTrainingParameters(BaseModel):
         weighting: "share": every pseudo label weighs the share of sure pixels of its frame (DACS); "threshold": unsure
             pixels are ignored; "none": all weigh 1.
         classes: how many source classes are pasted; "half" of those in the frame.
+        class_balance: power of the inverse class frequency by which pixels with true labels weigh.
         target_weight: weight of the mixed term.
         student_statistics: "batch": batch norm uses the statistics of the batch in training; "fixed": the running ones.
         source_geometric, target_geometric: mirror and zoom of each side.
@@ -52,8 +53,9 @@ class SelfTrainingParameters(BaseModel):
 
     teacher: TeacherParameters = TeacherParameters()
     threshold: float = Field(default=0.9, ge=0.0, le=1.0)
-    weighting: Literal["share", "threshold", "none"] = "share"
+    weighting: Weighting = "share"
     classes: PositiveInt | Literal["half"] = "half"
+    class_balance: float = Field(default=0.5, ge=0.0, le=1.0)
     target_weight: NonNegativeFloat = 1.0
     aux_weight: NonNegativeFloat = 0.1
     student_statistics: Literal["batch", "fixed"] = "batch"
@@ -74,12 +76,12 @@ class SelfTraining(Method):
     @property
     def source_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, labelled."""
-        return ClipNeeds.of(past_frames(self.network), labels=True)
+        return ClipNeeds.of(self.network.past, labels=True)
 
     @property
     def target_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, without labels."""
-        return ClipNeeds.of(past_frames(self.network), labels=False)
+        return ClipNeeds.of(self.network.past, labels=False)
 
     def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
         """Start from the batch-norm statistics of the target, if asked."""
@@ -88,13 +90,14 @@ class SelfTraining(Method):
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """One teacher forward and two student forwards: source and mixed, each normalised by its own statistics."""
-        assert source is not None and target is not None
+        assert source is not None
+        assert target is not None
         p = self.parameters
         source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
         probabilities = self.teacher.predict(target.frames, target.motion)
         confidence, pseudo = probabilities.max(1)
         train_mode(self.network, p.student_statistics)
-        _, terms = supervised_terms(self.network, photometric(source, p.source_photometric), "source", p.aux_weight)
+        _, terms = supervised_terms(self.network, photometric(source, p.source_photometric), "source", p.aux_weight, self.true_weight(source.labels_now))
         weight, sure = confidence_weight(confidence, p.threshold, p.weighting)
         mixed = self._mix(source, target, pseudo, weight)
         frames = photometric_frames(mixed.frames, p.mix_photometric)
@@ -106,15 +109,14 @@ class SelfTraining(Method):
         figures = {"mixed": mixed_figure({"mixed": (frames, mixed.labels)}, self.num_classes)} if draw else {}
         return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures)
 
-    def _mix(self, source: Clip, target: Clip, pseudo: Tensor, weight: Tensor) -> Any:
+    def _mix(self, source: Clip, target: Clip, pseudo: Tensor, weight: Tensor) -> Mixed:
         """Paste source classes onto the target; only "now" has pseudo labels, older frames are just pixels."""
         assert source.labels is not None
         classes = pick_classes(present_classes(source.labels[:, -1], self.num_classes), self.parameters.classes)
-        patch = Layer(source.frames, source.labels, class_mask(source.labels, classes), source.motion)
+        patch = Layer(source.frames, source.labels, class_mask(source.labels, classes), source.motion, self.true_weight(source.labels))
         labels = pseudo[:, None].expand_as(source.labels)
-        base = Layer(
-            target.frames, labels, torch.ones_like(patch.mask), target.motion, weight[:, None].expand_as(labels)
-        )
+        everywhere = torch.ones_like(patch.mask)
+        base = Layer(target.frames, labels, everywhere, target.motion, weight[:, None].expand_as(labels))
         return compose(base, [patch])
 
     def after_step(self, step: int) -> None:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
 from crossfade.methods.batch_norm import train_mode
-from crossfade.methods.unroll import past_frames, supervised_terms
+from crossfade.methods.unroll import supervised_terms
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
@@ -20,6 +20,7 @@ class SupervisedParameters(BaseModel):
 
     Attributes:
         domain: whose labels: "source", or "target" for the oracle (the upper bound).
+        class_balance: power of the inverse class frequency by which labelled pixels weigh (`balanced_weights`).
         aux_weight: weight of the auxiliary head's cross-entropy, where the network has one.
     """
 
@@ -28,6 +29,7 @@ class SupervisedParameters(BaseModel):
     domain: Literal["source", "target"] = "source"
     geometric: GeometricParameters = GeometricParameters()
     photometric: PhotometricParameters = PhotometricParameters()
+    class_balance: float = Field(default=0.5, ge=0.0, le=1.0)
     aux_weight: float = 0.1
 
 
@@ -37,7 +39,7 @@ class Supervised(Method):
     def __init__(self, parameters: SupervisedParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
         super().__init__(network, class_names)
         self.parameters = parameters
-        self._needs = ClipNeeds.of(past_frames(network), labels=True)
+        self._needs = ClipNeeds.of(network.past, labels=True)
 
     @property
     def source_needs(self) -> ClipNeeds | None:
@@ -55,5 +57,7 @@ class Supervised(Method):
         assert clip is not None
         train_mode(self.network, "batch")
         clip = photometric(geometric(clip, self.parameters.geometric), self.parameters.photometric)
-        _, terms = supervised_terms(self.network, clip, "supervised", self.parameters.aux_weight)
+        _, terms = supervised_terms(
+            self.network, clip, "supervised", self.parameters.aux_weight, self.true_weight(clip.labels_now)
+        )
         return StepOutput(terms)

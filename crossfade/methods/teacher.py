@@ -8,7 +8,7 @@ follow the clean target frames that the teacher labels (in eval mode), and are e
 
 import copy
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -66,7 +66,8 @@ def update_ema(teacher: nn.Module, student: nn.Module, decay: float, buffers: bo
         decay: in [0, 1].
         buffers: average the batch-norm statistics too; False leaves the teacher's alone.
     """
-    mine, theirs = list(teacher.parameters()), list(student.parameters())
+    mine: list[Tensor] = list(teacher.parameters())
+    theirs: list[Tensor] = list(student.parameters())
     if buffers:
         mine += [b for b in teacher.buffers() if b.is_floating_point()]
         theirs += [b for b in student.buffers() if b.is_floating_point()]
@@ -86,7 +87,7 @@ class Teacher:
             self._estimate(student, target)
             copy_statistics(self.network.frame, student.frame)
 
-    def following(self) -> "nullcontext[None] | object":
+    def following(self) -> AbstractContextManager[None]:
         """The context in which the teacher labels: its statistics follow what it sees, if asked."""
         if self.parameters.statistics == "target":
             return following_statistics(self.network.frame, self.parameters.statistics_momentum)
@@ -95,7 +96,7 @@ class Teacher:
     @torch.no_grad()
     def predict(self, frames: Tensor, motion: dict[tuple[int, int], Motion]) -> Tensor:
         """Probabilities (B, K, H, W) of "now" at the frames' size."""
-        with self.following():  # type: ignore[attr-defined]
+        with self.following():
             output = run(self.network, frames, motion)
         return upsampled_probabilities(output.logits, (frames.shape[-2], frames.shape[-1]))
 

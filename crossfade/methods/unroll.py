@@ -1,53 +1,112 @@
 """How methods run a video network on clips of frames."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import replace
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
 from crossfade.data.clip import Clip
 from crossfade.motion.field import Motion
+from crossfade.networks.base import Edits, FrameOutput, upsample
 from crossfade.objectives.cross_entropy import cross_entropy
+from crossfade.temporal.base import Slot
+from crossfade.temporal.video_network import VideoNetwork, VideoOutput
 
-if TYPE_CHECKING:
-    from crossfade.temporal.video_network import VideoNetwork, VideoOutput
-
-Edits = dict[int, Callable[[Tensor], Tensor]]
-
-
-def past_frames(network: "VideoNetwork") -> int:
-    """How many frames before now a network reads: 0 for a per-frame network, 1 for the two-frame score fusion."""
-    return network.past
+MotionTable = dict[tuple[int, int], Motion]
 
 
-def run(
-    network: "VideoNetwork", frames: Tensor, motion: dict[tuple[int, int], Motion], edits: Edits | None = None
-) -> "VideoOutput":
+def newest(clip: Clip, count: int) -> Clip:
+    """The newest `count` frames of a clip, with the motion between them by their new positions."""
+    spare = clip.length - count
+    if spare == 0:
+        return clip
+    return replace(
+        clip,
+        frames=clip.frames[:, spare:],
+        labels=None if clip.labels is None else clip.labels[:, spare:],
+        motion=newest_motion(clip.motion, spare),
+    )
+
+
+def newest_motion(motion: MotionTable, spare: int) -> MotionTable:
+    """The motion that is left, by its new positions, when a clip's oldest `spare` frames are dropped."""
+    return {(i - spare, j - spare): m for (i, j), m in motion.items() if min(i, j) >= spare}
+
+
+def run(network: VideoNetwork, frames: Tensor, motion: MotionTable, edits: Edits | None = None) -> VideoOutput:
     """Unroll a network over the newest frames of a clip; frames it does not read are left out.
 
     Args:
         network: in the mode (train or eval) it should run in.
-        frames: (B, T, 3, H, W), T at least the network's.
+        frames: (B, T, 3, H, W), T more than the network's past.
         motion: {(i, j): Motion i→j} by positions in `frames`.
         edits: replacements of encoder features of the newest frame, by stride.
     """
-    spare = frames.shape[1] - 1 - past_frames(network)
-    kept = {(i - spare, j - spare): m for (i, j), m in motion.items() if min(i, j) >= spare}
-    return network.unroll(frames[:, spare:], kept, edits=edits)
+    spare = frames.shape[1] - 1 - network.past
+    return network.unroll(frames[:, spare:], newest_motion(motion, spare), edits=edits)
+
+
+def run_frames(network: VideoNetwork, frames: Sequence[Tensor]) -> list[FrameOutput]:
+    """Run the per-frame network once on several batches of frames.
+
+    In train mode batch norm would normalise them together: meant for eval mode.
+
+    Args:
+        network: a video network.
+        frames: batches of equal shape (B, 3, H, W).
+    """
+    output = network.frame(torch.cat(list(frames)))
+    count = len(frames)
+    features = {stride: maps.chunk(count) for stride, maps in output.features.items()}
+    aux = [None] * count if output.aux is None else output.aux.chunk(count)
+    parts = zip(output.logits.chunk(count), output.embedding.chunk(count), aux, strict=True)
+    return [
+        FrameOutput(logits, {s: maps[k] for s, maps in features.items()}, embedding, a)
+        for k, (logits, embedding, a) in enumerate(parts)
+    ]
+
+
+def fuse(
+    network: VideoNetwork,
+    now: FrameOutput,
+    past: FrameOutput | None,
+    motion: Motion | None,
+    still: Tensor | None = None,
+) -> Tensor:
+    """Fused logits of a frame and one neighbour, however far away.
+
+    Args:
+        network: its temporal module is used.
+        now, past: per-frame outputs; past None: there is no neighbour.
+        motion: now → past.
+        still: (B, 1, H, W) float L: w ← (1 − L)·w + L·z instead of validity, w being the neighbour's warped logits and
+            z the frame's own (the published `tail_mask: sum`, where L may exceed 1). For score fusion only.
+    """
+    if network.past == 0 or past is None:
+        return network.temporal.read(now, [])
+    slot: Slot = network.temporal.advance(network.temporal.encode(past), motion)
+    if still is not None:
+        weight = torch.nn.functional.interpolate(still, slot["logits"].shape[-2:], mode="nearest")
+        slot = {**slot, "logits": (1 - weight) * slot["logits"] + weight * now.logits}
+        slot["valid"] = slot["valid"] | (weight > 0)
+    return network.temporal.read(now, [slot])
 
 
 def supervised_terms(
-    network: "VideoNetwork", clip: Clip, name: str, aux_weight: float
-) -> tuple["VideoOutput", dict[str, Tensor]]:
-    """Cross-entropy of "now" on the fused logits as term `name` and, if there are auxiliary logits, `name`_aux."""
+    network: VideoNetwork, clip: Clip, name: str, aux_weight: float, weights: Tensor | None = None
+) -> tuple[VideoOutput, dict[str, Tensor]]:
+    """Cross-entropy of "now" on the fused logits as term `name` and, if there are auxiliary logits, `name`_aux.
+
+    `weights` (B, H, W) are those of the pixels.
+    """
     output = run(network, clip.frames, clip.motion)
-    terms = {name: cross_entropy(output.logits, clip.labels_now)}
+    terms = {name: cross_entropy(output.logits, clip.labels_now, weights)}
     if output.now.aux is not None and aux_weight > 0:
-        terms[f"{name}_aux"] = aux_weight * cross_entropy(output.now.aux, clip.labels_now)
+        terms[f"{name}_aux"] = aux_weight * cross_entropy(output.now.aux, clip.labels_now, weights)
     return output, terms
 
 
 def upsampled_probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Softmax of bilinearly upsampled logits: (B, K, h, w) → (B, K, H, W)."""
-    return F.interpolate(logits.float(), size, mode="bilinear", align_corners=False).softmax(1)
+    return upsample(logits.float(), size).softmax(1)

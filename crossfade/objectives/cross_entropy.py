@@ -1,11 +1,13 @@
 """Cross-entropy with pixel weights and ignored pixels."""
 
+from collections.abc import Sequence
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IGNORE = 255
+from crossfade.data.clip import IGNORE
 
 
 def cross_entropy(
@@ -29,3 +31,16 @@ def cross_entropy(
         losses = losses * weights
     count = (labels != IGNORE).sum().clamp_min(1) if denominator == "valid" else labels.numel()
     return losses.sum() / count
+
+
+def balanced_weights(pixels: Sequence[int], power: float) -> Tensor:
+    """(K,) weights proportional to (class frequency) ** -power, scaled so that the average pixel weighs 1.
+
+    Args:
+        pixels: how many pixels of each class the labelled source has; frequencies are floored at 1e-4.
+        power: 0 = all the same; 0.5 = inverse square root; 1 = every class counts the same.
+    """
+    frequency = torch.tensor(pixels, dtype=torch.float64)
+    frequency = (frequency / frequency.sum().clamp_min(1)).clamp_min(1e-4)
+    weights = frequency**-power
+    return (weights / (weights * frequency).sum() * frequency.sum()).float()

@@ -13,8 +13,6 @@ from torch import Tensor
 from crossfade.motion.field import Motion
 from crossfade.motion.warp import warp
 
-IGNORE = 255
-
 
 def present_classes(labels: Tensor, num_classes: int) -> Tensor:
     """(B, K) bool: the classes each sample shows. `labels`: (B, ...) int64, 255 = ignore."""

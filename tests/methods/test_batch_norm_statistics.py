@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from toy_network import CLASSES, ToyVideo, toy_clip
+from toy_network import CLASSES, toy_clip, toy_video
 
 from crossfade.errors import UserError
 from crossfade.methods import build_method
@@ -43,13 +43,13 @@ def test_following_moves_statistics_but_a_prediction_does_not_depend_on_the_batc
 
 
 def test_network_without_batch_norm():
-    adabn = build_method("adabn", {}, ToyVideo(norm=False), CLASSES)
+    adabn = build_method("adabn", {}, toy_video(norm=False), CLASSES)
     with pytest.raises(UserError, match="no batch-norm"):
         adabn.prepare(None, iter([toy_clip(adabn.target_needs)]))
 
 
 def test_adabn_changes_statistics_alone():
-    net = ToyVideo()
+    net = toy_video()
     before = {k: v.clone() for k, v in net.state_dict().items()}
     adabn = build_method("adabn", {"statistics_batches": 2}, net, CLASSES)
     taken = [toy_clip(adabn.target_needs, seed=s) for s in range(5)]

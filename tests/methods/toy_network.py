@@ -1,6 +1,4 @@
-"""A video network of a few hundred weights that speaks the interface of crossfade/temporal."""
-
-from dataclasses import dataclass
+"""A video network with a few hundred weights."""
 
 import torch
 import torch.nn.functional as F
@@ -8,20 +6,14 @@ from torch import nn
 
 from crossfade.data.clip import Clip
 from crossfade.motion.field import Motion
-from crossfade.motion.warp import warp
+from crossfade.networks.base import FrameNetwork, FrameOutput
+from crossfade.temporal import TEMPORAL
+from crossfade.temporal.video_network import VideoNetwork
 
 CLASSES = ("road", "building", "pole", "sign", "car")
 
 
-@dataclass
-class FrameOutput:
-    logits: torch.Tensor
-    features: dict
-    embedding: torch.Tensor
-    aux: torch.Tensor | None
-
-
-class ToyFrame(nn.Module):
+class ToyFrame(FrameNetwork):
     def __init__(self, num_classes=5, norm=True):
         super().__init__()
         self.num_classes = num_classes
@@ -39,62 +31,16 @@ class ToyFrame(nn.Module):
         four = self.deep(two)
         return {2: two, 4: edits[4](four) if 4 in edits else four}
 
-    def decode(self, features, size):
+    def decode(self, features):
         embedding = self.head(features[4])
         return FrameOutput(self.classifier(embedding), features, embedding, self.aux(features[2]))
 
-    def forward(self, image):
-        return self.decode(self.encode(image), image.shape[-2:])
+    def parameter_groups(self):
+        return {"encoder": list(self.stem.parameters()), "head": list(self.head.parameters())}
 
 
-class ToyFusion(nn.Module):
-    def __init__(self, k):
-        super().__init__()
-        self.fuse = nn.Conv2d(2 * k, k, 1, bias=False)
-
-    def encode(self, out):
-        return {"logits": out.logits}
-
-    def advance(self, slot, motion):
-        m = motion.resized(slot["logits"].shape[-2:])
-        warped, inside = warp(slot["logits"], m.flow)
-        return {"logits": warped, "valid": m.valid & inside}
-
-    def read(self, out, slots):
-        if not slots:
-            return out.logits
-        other = torch.where(slots[0]["valid"], slots[0]["logits"], out.logits)
-        return self.fuse(torch.cat([out.logits, other], 1))
-
-
-class ToyNone(nn.Module):
-    def read(self, out, slots):
-        return out.logits
-
-
-@dataclass
-class VideoOutput:
-    now: FrameOutput
-    past: list
-    logits: torch.Tensor
-
-
-class ToyVideo(nn.Module):
-    def __init__(self, temporal="fusion", num_classes=5, norm=True):
-        super().__init__()
-        self.frame = ToyFrame(num_classes, norm)
-        self.temporal = ToyFusion(num_classes) if temporal == "fusion" else ToyNone()
-        self.past = 1 if temporal == "fusion" else 0
-
-    def unroll(self, frames, motion, edits=None, no_grad_past=True):
-        past = []
-        if self.past:
-            with torch.no_grad():
-                past = [self.frame(frames[:, t]) for t in range(frames.shape[1] - 1)]
-        now = frames[:, -1]
-        out = self.frame.decode(self.frame.encode(now, edits), now.shape[-2:])
-        slots = [self.temporal.advance(self.temporal.encode(p), motion[1, 0]) for p in past]
-        return VideoOutput(out, past, self.temporal.read(out, slots))
+def toy_video(temporal="fusion", norm=True):
+    return VideoNetwork(ToyFrame(norm=norm), TEMPORAL[temporal](5))
 
 
 def toy_clip(needs, batch=2, size=(24, 32), valid=0.8, seed=0):

@@ -1,0 +1,417 @@
+"""STCL / DA-STC (arXiv 2311.13254): bidirectional fusion of source and target video, labels over motion, alignment.
+
+A step: the labeller names the target's pixels over motion; the student sees the source clip (supervised), the fused
+source domain S~ and the fused target domain T~, each in a forward of its own, so that batch norm normalises each by its
+own statistics. Where the published code also forwards the pure target twice (its self-training term and the second
+span), the alignment here reads the target's own pixels out of T~: two graphs less for one backward; `self_training`
+above 0 brings that term back.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
+from torch import Tensor
+
+from crossfade.data.augment import (
+    GeometricParameters,
+    PhotometricParameters,
+    geometric,
+    photometric,
+    photometric_frames,
+    wrapped,
+)
+from crossfade.data.clip import IGNORE, Clip
+from crossfade.errors import unknown_name
+from crossfade.methods.base import ClipNeeds, Method, StepOutput
+from crossfade.methods.batch_norm import copy_statistics, train_mode
+from crossfade.methods.category_alignment import AlignmentParameters, CategoryAlignment, View
+from crossfade.methods.figures import mixed_figure
+from crossfade.methods.fused_domains import MixingParameters, Patches, Templates, choose_patches
+from crossfade.methods.labeller import LabelParameters, PseudoLabels, pseudo_labels
+from crossfade.methods.long_tail import LongTailBank
+from crossfade.methods.pseudo_labels import confidence_weight
+from crossfade.methods.teacher import Teacher, TeacherParameters, frozen_copy
+from crossfade.methods.unroll import fuse, newest, run, supervised_terms
+from crossfade.networks.base import Edits, FrameOutput
+from crossfade.objectives.colour_transfer import transfer_colour
+from crossfade.objectives.consistency import temporal_consistency
+from crossfade.objectives.cross_entropy import cross_entropy
+from crossfade.objectives.mixing import Layer, Mixed, class_mask, compose
+from crossfade.temporal.video_network import VideoNetwork, VideoOutput
+
+SHALLOW_STRIDE = 4
+
+
+class BlendParameters(BaseModel):
+    """Fusion of features: G_T ← U·(w·G_S + (1 − w)·G_T) + (1 − U)·G_T, on the union U of the shared patches.
+
+    Attributes:
+        level: "shallow": at stride 4 (the paper's words); "last": at the last stage (the code); "off".
+        weight: w.
+        mask: the target patch in U is the one that was pasted ("prev") or that of the clip's own target ("current",
+            published).
+        start: share of the steps after which it begins (published: 8,000 of 40,000).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    level: Literal["shallow", "last", "off"] = "shallow"
+    weight: float = Field(default=0.3, ge=0.0, le=1.0)
+    mask: Literal["prev", "current"] = "prev"
+    start: float = Field(default=0.2, ge=0.0, le=1.0)
+
+
+class ConsistencyParameters(BaseModel):
+    """Temporal consistency of T~ over its mixed motion: fused logits now against the frame's own logits before."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weight: NonNegativeFloat = 0.0
+    distance: Literal["squared", "kl"] = "squared"
+
+
+class STCLParameters(BaseModel):
+    """Parameters of `stcl`.
+
+    Attributes:
+        teacher: the EMA teacher, its statistics, and what is deployed.
+        labels: pseudo labels.
+        mixing: the fused domains.
+        feature_blend: fusion at the feature level.
+        alignment: of the categories.
+        consistency: over time.
+        source_fused, target_fused, self_training: weights of the terms on S~, T~ and on the pure, augmented target.
+        class_balance: power of the inverse class frequency by which pixels with true labels weigh.
+        target_weight: λ_T, a further factor of the target's two.
+        colour_transfer: source frames take the colours of a target frame (published: "histogram"), with
+            `colour_transfer_probability`.
+        augment: strong colour changes of the "mix" (both fused domains) or of the target "base" alone (published).
+        strong_aug: "legacy_wrap": the published range bug on the target base, see `wrapped`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    teacher: TeacherParameters = TeacherParameters()
+    labels: LabelParameters = LabelParameters()
+    mixing: MixingParameters = MixingParameters()
+    feature_blend: BlendParameters = BlendParameters()
+    alignment: AlignmentParameters = AlignmentParameters()
+    consistency: ConsistencyParameters = ConsistencyParameters()
+    source_fused: NonNegativeFloat = 1.0
+    target_fused: NonNegativeFloat = 1.0
+    self_training: NonNegativeFloat = 0.0
+    class_balance: float = Field(default=0.5, ge=0.0, le=1.0)
+    target_weight: NonNegativeFloat = 1.0
+    aux_weight: NonNegativeFloat = 0.1
+    colour_transfer: Literal["histogram", "mean_spread", "off"] = "histogram"
+    colour_transfer_probability: float = Field(default=0.5, ge=0.0, le=1.0)
+    augment: Literal["mix", "base"] = "mix"
+    strong_aug: Literal["correct", "legacy_wrap"] = "correct"
+    student_statistics: Literal["batch", "fixed"] = "batch"
+    source_geometric: GeometricParameters = GeometricParameters()
+    target_geometric: GeometricParameters = GeometricParameters(scale=(1.0, 1.25))
+    source_photometric: PhotometricParameters = PhotometricParameters()
+    mix_photometric: PhotometricParameters = PhotometricParameters(blur=0.5)
+
+
+class STCL(Method):
+    """See the module."""
+
+    def __init__(self, parameters: STCLParameters, network: VideoNetwork, class_names: Sequence[str]) -> None:
+        super().__init__(network, class_names)
+        self.parameters = p = parameters
+        self.teacher = Teacher(p.teacher, network)
+        self.frozen = frozen_copy(network) if p.labels.labeller.startswith("frozen") else None
+        self.aligner = CategoryAlignment(p.alignment, self.num_classes)
+        m = p.mixing
+        listed = [self._class_id(name) for name in m.tail_classes]
+        self.bank = LongTailBank(self.num_classes, listed, m.tail_below, m.tail_capacity, m.tail_min_pixels)
+        self.templates: Templates | None = None
+        self.past = max(network.past, 1 if p.consistency.weight > 0 else 0)
+        self.spans = p.alignment.spans if p.alignment.on and network.past > 0 else ()
+        self.source_fused = m.onto("S") and p.source_fused > 0
+        self.target_fused = m.onto("T") and p.target_fused * p.target_weight > 0
+
+    @property
+    def source_needs(self) -> ClipNeeds | None:
+        """As many frames as are mixed, labelled."""
+        return ClipNeeds.of(self.past, labels=True)
+
+    @property
+    def target_needs(self) -> ClipNeeds | None:
+        """As many frames as are mixed, labelled by the labeller, or reached by a span; no labels."""
+        wide = 2 in self.spans
+        past = max(self.past, self.parameters.labels.past(self.network.past), 2 if wide else 0)
+        needs = ClipNeeds.of(past, labels=False)
+        return ClipNeeds(needs.offsets, (*needs.motion, (past, past - 2)), labels=False) if wide else needs
+
+    def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
+        """Start from the batch-norm statistics of the target, if asked."""
+        assert target is not None
+        self.teacher.start(self.network, target)
+        if self.frozen is not None:
+            copy_statistics(self.frozen.frame, self.teacher.network.frame)
+
+    def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
+        """All terms of a step; the fused domains' are absent in the first one with `templates: previous`."""
+        assert source is not None
+        assert target is not None
+        p = self.parameters
+        source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
+        pseudo = self._label(step, total, target)
+        weight, sure = confidence_weight(pseudo.confidence[:, -1], p.labels.threshold, p.labels.weighting)
+        scalars: dict[str, float | Tensor] = {"sure": sure, "confidence": pseudo.confidence[:, -1].mean()}
+        if pseudo.disagreement is not None:
+            scalars["disagreement_over_motion"] = pseudo.disagreement
+        self.bank.update(source.now, source.labels_now)
+
+        train_mode(self.network, p.student_statistics)
+        recoloured = transfer_colour(source.frames, target.now, p.colour_transfer, p.colour_transfer_probability)
+        source = Clip(recoloured, source.labels, source.motion, source.names)
+        shown = photometric(source, p.source_photometric)
+        output, terms = supervised_terms(self.network, shown, "source", p.aux_weight, self.true_weight(source.labels_now))
+        source_view = self._source_view(output, source)
+
+        own = newest(target, self.past + 1)
+        labelled = Clip(own.frames, pseudo.labels, own.motion, own.names)
+        templates = self._templates(Templates(source, labelled, pseudo.confidence))
+        figures = {}
+        target_view: View | None = None
+        if templates is not None:
+            fused = _Fused(self, step / max(1, total), templates, pseudo)
+            more, target_view, pictures = fused.terms(source, target, labelled, weight)
+            terms |= more
+            if draw and pictures:
+                figures = {"mixed": mixed_figure(pictures, self.num_classes)}
+        if p.self_training * p.target_weight > 0 or (p.alignment.on and target_view is None):
+            more, target_view = self._pure_target(target, pseudo.labels[:, -1], weight)
+            terms |= more
+        if p.alignment.on and target_view is not None:
+            terms |= self.aligner.terms(self.network, source_view, target_view)
+        return StepOutput(terms, scalars, figures)
+
+    def after_step(self, step: int) -> None:
+        """Move the teacher towards the student."""
+        self.teacher.update(self.network)
+
+    def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
+        """Estimate the deployed network's statistics on the target, if asked."""
+        assert target is not None
+        self.teacher.finish(self.network, target)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Teacher, frozen labeller, bank, remembered centroids, templates."""
+        return {
+            "teacher": self.teacher.network.state_dict(),
+            "frozen": None if self.frozen is None else self.frozen.state_dict(),
+            "bank": self.bank.state_dict(),
+            "centroids": dict(self.aligner.memory),
+            "templates": None if self.templates is None else self.templates.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.teacher.network.load_state_dict(state["teacher"])
+        if self.frozen is not None:
+            self.frozen.load_state_dict(state["frozen"])
+        self.bank.load_state_dict(state["bank"])
+        device = next(self.network.parameters()).device
+        self.aligner.memory = {name: value.to(device) for name, value in state["centroids"].items()}
+        kept = state["templates"]
+        self.templates = None if kept is None else Templates.from_state(kept, device)
+
+    def deployed(self) -> VideoNetwork:
+        """The teacher or the student."""
+        return self.teacher.deployed(self.network)
+
+    @property
+    def rule(self) -> str:
+        """Last step, teacher or student."""
+        return f"last step, {self.parameters.teacher.deploy}"
+
+    def _class_id(self, name: str) -> int:
+        if name not in self.class_names:
+            raise unknown_name("class in mixing.tail_classes", name, self.class_names)
+        return self.class_names.index(name)
+
+    def _label(self, step: int, total: int, target: Clip) -> PseudoLabels:
+        """Pseudo labels of as many frames as are mixed, by whoever labels at this step."""
+        p, count = self.parameters.labels, self.past + 1
+        if p.labeller == "ema":
+            with self.teacher.following():
+                return pseudo_labels(self.teacher.network, target, p, count)
+        if self.frozen is not None and (p.labeller == "frozen" or step < p.switch * total):
+            return pseudo_labels(self.frozen, target, p, count)
+        train_mode(self.network, self.parameters.student_statistics)
+        return pseudo_labels(self.network, target, p, count)
+
+    def _templates(self, now: Templates) -> Templates | None:
+        if self.parameters.mixing.templates == "batch":
+            return now.rolled() if self.source_fused or self.target_fused else None
+        before, self.templates = self.templates, now
+        return before
+
+    def _source_view(self, output: VideoOutput, source: Clip) -> View:
+        last = source.length - 1
+        neighbours = [(past, source.motion[last, last - 1]) for past in output.past[-1:]]
+        return View(output.now, neighbours, source.labels_now, trusted=True)
+
+    def target_view(
+        self, output: VideoOutput, labels: Tensor, mixed: Mixed | None, target: Clip, frames: Tensor
+    ) -> View:
+        """The target's own pixels of an output, over the temporal spans.
+
+        Args:
+            output: of T~ or of the pure target.
+            labels: (B, H, W) pseudo labels of the target.
+            mixed: T~; None: the pure target.
+            target: the clip itself, for its motion.
+            frames: (B, T, 3, H, W), the clip's frames in the colours of `output`'s.
+        """
+        last = target.length - 1
+        near = target.motion if mixed is None else mixed.motion
+        here = last if mixed is None else mixed.frames.shape[1] - 1
+        if mixed is not None:
+            labels = torch.where(mixed.origin[:, -1] == 0, labels, IGNORE)
+        neighbours = []
+        for span in self.spans:
+            if span == 1:
+                neighbours.append((output.past[-1], near[here, here - 1]))
+            else:
+                with torch.no_grad():
+                    neighbours.append((self.network.frame(frames[:, last - span]), target.motion[last, last - span]))
+        return View(output.now, neighbours, labels, trusted=False)
+
+    def _pure_target(self, target: Clip, labels: Tensor, weight: Tensor) -> tuple[dict[str, Tensor], View]:
+        """The self-training term of TPS, on the augmented target without patches."""
+        p = self.parameters
+        frames = self.strong(target.frames)
+        output = run(self.network, frames, target.motion)
+        factor = p.self_training * p.target_weight
+        terms = {}
+        if factor > 0:
+            terms["self_training"] = factor * cross_entropy(output.logits, labels, weight)
+            if output.now.aux is not None and p.aux_weight > 0:
+                terms["self_training_aux"] = factor * p.aux_weight * cross_entropy(output.now.aux, labels, weight)
+        return terms, self.target_view(output, labels, None, target, frames)
+
+    def strong(self, frames: Tensor) -> Tensor:
+        """Strong colour changes, and the published range bug if asked."""
+        changed = photometric_frames(frames, self.parameters.mix_photometric)
+        return wrapped(changed) if self.parameters.strong_aug == "legacy_wrap" else changed
+
+
+class _Fused:
+    """The two fused domains of one step."""
+
+    def __init__(self, method: STCL, progress: float, templates: Templates, pseudo: PseudoLabels) -> None:
+        self.method, self.parameters, self.network = method, method.parameters, method.network
+        m = self.parameters.mixing
+        blend = self.parameters.feature_blend
+        self.blends = blend.level != "off" and blend.weight > 0 and progress >= blend.start
+        drawn = method.bank.draw(len(pseudo.labels), m.long_tail)
+        tail = method.bank.tail()
+        patches = choose_patches(templates, m, tail, drawn)
+        weighted = [replace(x, weight=method.true_weight(x.labels)) for x in (patches.source, *patches.still)]
+        self.patches: Patches = replace(patches, source=weighted[0], still=weighted[1:])
+        self.pseudo = pseudo
+
+    def terms(
+        self, source: Clip, target: Clip, labelled: Clip, weight: Tensor
+    ) -> tuple[dict[str, Tensor], View | None, dict[str, tuple[Tensor, Tensor]]]:
+        """Terms of S~ and T~, the target's view out of T~, and what was mixed."""
+        p, method = self.parameters, self.method
+        terms: dict[str, Tensor] = {}
+        pictures: dict[str, tuple[Tensor, Tensor]] = {}
+        view = None
+        source_out: VideoOutput | None = None
+        if method.source_fused:
+            mixed = self._mix(source, "S", method.true_weight(source.labels_now))
+            frames = photometric_frames(mixed.frames, p.mix_photometric) if p.augment == "mix" else mixed.frames
+            source_out, logits = self._run(frames, mixed, None)
+            pictures["source_fused"] = (frames, mixed.labels)
+            terms["source_fused"] = p.source_fused * cross_entropy(logits, mixed.labels[:, -1], mixed.weight[:, -1])
+        if method.target_fused:
+            mixed, frames, colours = self._target_frames(target, labelled, weight)
+            output, logits = self._run(frames, mixed, self._edits(source_out))
+            pictures["target_fused"] = (frames, mixed.labels)
+            loss = cross_entropy(logits, mixed.labels[:, -1], mixed.weight[:, -1])
+            terms["target_fused"] = p.target_fused * p.target_weight * loss
+            if p.consistency.weight > 0:
+                terms["consistency"] = p.consistency.weight * self._consistency(output, logits, mixed, frames)
+            if p.alignment.on and p.self_training * p.target_weight == 0:
+                view = method.target_view(output, self.pseudo.labels[:, -1], mixed, target, colours)
+        return terms, view, pictures
+
+    def _target_frames(self, target: Clip, labelled: Clip, weight: Tensor) -> tuple[Mixed, Tensor, Tensor]:
+        """T~, its frames under strong colour changes, and the whole clip's frames under the same."""
+        p, count = self.parameters, labelled.length
+        published = p.augment == "base" or p.strong_aug == "legacy_wrap"
+        if published:
+            colours = self.method.strong(target.frames)
+            base = Clip(colours[:, -count:], labelled.labels, labelled.motion, labelled.names)
+            mixed = self._mix(base, "T", weight)
+            return mixed, mixed.frames, colours
+        mixed = self._mix(labelled, "T", weight)
+        older = target.frames[:, : target.length - count]
+        changed = photometric_frames(torch.cat([older, mixed.frames], 1), p.mix_photometric)
+        return mixed, changed[:, older.shape[1] :], changed
+
+    def _mix(self, base: Clip, domain: Literal["S", "T"], weight: Tensor | None) -> Mixed:
+        m = self.parameters.mixing
+        assert base.labels is not None
+        spread = None if weight is None else weight[:, None].expand(-1, base.length, -1, -1)
+        lowest = Layer(base.frames, base.labels, torch.ones_like(base.labels, dtype=torch.bool), base.motion, spread)
+        layers = self.patches.onto(domain, m.directions)
+        return compose(lowest, layers, m.mix_motion, m.motion_mask, m.check_origin)
+
+    def _run(self, frames: Tensor, mixed: Mixed, edits: Edits | None) -> tuple[VideoOutput, Tensor]:
+        """The network's output, and its fused logits under the still patches' rule."""
+        output = run(self.network, frames, mixed.motion, edits)
+        summed = self.parameters.mixing.tail_mask == "sum" and bool(self.patches.still) and bool(output.past)
+        if not summed:
+            return output, output.logits
+        last = frames.shape[1] - 1
+        motion = mixed.motion[last, last - 1]
+        return output, fuse(self.network, output.now, output.past[-1], motion, self.patches.still_sum())
+
+    def _edits(self, source_out: VideoOutput | None) -> Edits | None:
+        """The blend of S~'s features into T~'s (with gradients to both)."""
+        if source_out is None or not self.blends:
+            return None
+        blend, features = self.parameters.feature_blend, source_out.now.features
+        shallow = SHALLOW_STRIDE if SHALLOW_STRIDE in features else min(features)
+        stride = shallow if blend.level == "shallow" else max(features)
+        union = self._union()
+
+        def mixed_features(own: Tensor) -> Tensor:
+            mask = F.interpolate(union, own.shape[-2:], mode="nearest").to(own.dtype) * blend.weight
+            return own + mask * (features[stride].to(own.dtype) - own)
+
+        return {stride: mixed_features}
+
+    def _union(self) -> Tensor:
+        """(B, 1, H, W) float, where any shared patch lies now."""
+        patches = self.patches
+        if self.parameters.feature_blend.mask == "prev":
+            last = patches.target.mask[:, -1]
+        else:
+            sure = self.pseudo.confidence[:, -1] > self.parameters.mixing.target_threshold
+            last = class_mask(self.pseudo.labels[:, -1], patches.target_classes) & sure
+        for layer in [patches.source, *patches.still]:
+            last = last | layer.mask[:, -1]
+        return last[:, None].float()
+
+    def _consistency(self, output: VideoOutput, logits: Tensor, mixed: Mixed, frames: Tensor) -> Tensor:
+        last = frames.shape[1] - 1
+        if output.past:
+            past: FrameOutput = output.past[-1]
+        else:
+            with torch.no_grad():
+                past = self.network.frame(frames[:, last - 1])
+        distance = self.parameters.consistency.distance
+        return temporal_consistency(logits, past.logits, mixed.motion[last, last - 1], distance)
