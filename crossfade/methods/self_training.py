@@ -97,7 +97,13 @@ class SelfTraining(Method):
         probabilities = self.teacher.predict(target.frames, target.motion)
         confidence, pseudo = probabilities.max(1)
         train_mode(self.network, p.student_statistics)
-        _, terms = supervised_terms(self.network, photometric(source, p.source_photometric), "source", p.aux_weight, self.true_weight(source.labels_now))
+        _, terms = supervised_terms(
+            self.network,
+            photometric(source, p.source_photometric),
+            "source",
+            p.aux_weight,
+            self.true_weight(source.labels_now),
+        )
         weight, sure = confidence_weight(confidence, p.threshold, p.weighting)
         mixed = self._mix(source, target, pseudo, weight)
         frames = photometric_frames(mixed.frames, p.mix_photometric)
@@ -113,7 +119,13 @@ class SelfTraining(Method):
         """Paste source classes onto the target; only "now" has pseudo labels, older frames are just pixels."""
         assert source.labels is not None
         classes = pick_classes(present_classes(source.labels[:, -1], self.num_classes), self.parameters.classes)
-        patch = Layer(source.frames, source.labels, class_mask(source.labels, classes), source.motion, self.true_weight(source.labels))
+        patch = Layer(
+            source.frames,
+            source.labels,
+            class_mask(source.labels, classes),
+            source.motion,
+            self.true_weight(source.labels),
+        )
         labels = pseudo[:, None].expand_as(source.labels)
         everywhere = torch.ones_like(patch.mask)
         base = Layer(target.frames, labels, everywhere, target.motion, weight[:, None].expand_as(labels))

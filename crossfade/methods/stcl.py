@@ -173,7 +173,9 @@ class STCL(Method):
         recoloured = transfer_colour(source.frames, target.now, p.colour_transfer, p.colour_transfer_probability)
         source = Clip(recoloured, source.labels, source.motion, source.names)
         shown = photometric(source, p.source_photometric)
-        output, terms = supervised_terms(self.network, shown, "source", p.aux_weight, self.true_weight(source.labels_now))
+        output, terms = supervised_terms(
+            self.network, shown, "source", p.aux_weight, self.true_weight(source.labels_now)
+        )
         source_view = self._source_view(output, source)
 
         own = newest(target, self.past + 1)
