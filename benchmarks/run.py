@@ -33,7 +33,10 @@ def main() -> None:
             rows.append({"benchmark": name, **row})
             value = f"{row['value']:.4g} {row['unit']}"
             ratio = f"{row['ratio']:.2f}" if "ratio" in row else ""
-            print(f"| {name:<14} | {row['what']:<58} | {value:>12} | {row.get('against', ''):<34} | {ratio:>6} |", flush=True)
+            print(
+                f"| {name:<14} | {row['what']:<58} | {value:>12} | {row.get('against', ''):<34} | {ratio:>6} |",
+                flush=True,
+            )
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 from crossfade.data.labels import LabelSpace, load_label_space
 from crossfade.data.loading import ClipDataset, Domain
 from crossfade.data.manifest import Manifest
@@ -117,7 +116,7 @@ def pretrain(place: Place, params: Params, pair_name: str, network: str, seed: i
 def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: int, knobs: Knobs) -> Path:
     """Adapt the pretrained network with a recipe; writes models/<pair>/<recipe>/seed-<n>.
 
-    A method that needs labels the target does not have is left out: the folder then holds left_out.json with the reason.
+    A method that needs labels the target does not have is left out: the folder holds left_out.json with the reason.
     """
     pair, recipe = params.pairs[pair_name], params.recipes[recipe_name]
     training = params.training_of(recipe_name)
@@ -238,7 +237,9 @@ def _started_from(
         UserError: the checkpoint is of another network than the recipe's.
     """
     if described["network"] != parameters.network.model_dump():
-        raise UserError("the pretrained network was built with other parameters than params.yaml now says: pretrain again")
+        raise UserError(
+            "the pretrained network was built with other parameters than params.yaml now says: pretrain again"
+        )
     untrained = {"pretrained": False} if parameters.network.kind == "deeplab" else {}
     bare = parameters.network.model_validate({**parameters.network.model_dump(), **untrained})
     network = build_video_network(ModelParameters(network=bare, temporal=parameters.temporal), classes)

@@ -30,7 +30,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise UserError(f"no space left on the device while writing {path}: free some space and start again") from error
+            raise UserError(
+                f"no space left on the device while writing {path}: free some space and start again"
+            ) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -49,7 +51,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise UserError(f"no space left on the device while writing {path}: free some space and start again") from error
+            raise UserError(
+                f"no space left on the device while writing {path}: free some space and start again"
+            ) from error
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -72,7 +76,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: run the stage that makes it (dvc repro) first") from error
     except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not valid JSON ({error}): delete it and run the stage that makes it again") from error
+        raise UserError(
+            f"{path} is not valid JSON ({error}): delete it and run the stage that makes it again"
+        ) from error
 
 
 def sha256(path: Path) -> str:

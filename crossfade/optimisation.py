@@ -45,8 +45,10 @@ def build_optimiser(network: VideoNetwork, parameters: OptimiserParameters) -> t
     return torch.optim.AdamW(learned, lr=parameters.lr, weight_decay=parameters.weight_decay)
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, parameters: OptimiserParameters, step: int, total: int) -> float:
-    """Set every group's learning rate for `step` of `total`: linear warm-up times polynomial decay; returns the base."""
+def set_learning_rate(
+    optimiser: torch.optim.Optimizer, parameters: OptimiserParameters, step: int, total: int
+) -> float:
+    """Set every group's learning rate for `step` of `total`: warm-up times polynomial decay; returns the base."""
     warm = min(1.0, (step + 1) / parameters.warmup) if parameters.warmup else 1.0
     lr = parameters.lr * warm * (1.0 - step / total) ** parameters.power
     for group in optimiser.param_groups:

@@ -17,8 +17,8 @@ FRAMES = 2
 def index_pair(place: Place, name: str, pair: Pair) -> list[str]:
     """Check both sides and write pairs/<name>/source.json and target.json.
 
-    Only the *source's* labels are counted; of the target's, those of the evaluation split are checked for ids outside the
-    table, and nothing about them is written down.
+    Only the *source's* labels are counted; the target's are checked for ids outside the table, and nothing
+    about them is written down.
 
     Returns:
         What there is to say, a line each.

@@ -34,6 +34,8 @@ class StepProgress:
         """A step is done; `values` are what there is to say, if anything."""
         self.seconds_per_step = (time.perf_counter() - self.start) / (done - self.first)
         note = f"loss {values['loss/total']:.3f}  {self.seconds_per_step:.2f} s/step" if values else None
-        self.bar.update(self.task, completed=done, **({"note": note} if note else {}))
+        self.bar.update(self.task, completed=done)
+        if note:
+            self.bar.update(self.task, note=note)
         if self.lines and note and (done == self.total or done * 5 // self.total > (done - 10) * 5 // self.total):
             print(f"{self.what}: step {done}/{self.total}  {note}", file=sys.stderr, flush=True)

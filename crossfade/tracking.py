@@ -232,7 +232,10 @@ class MlflowTracker(Tracker):
             try:
                 experiment = client.create_experiment(self.experiment, artifact_location=local)
             except MlflowException:  # another process was quicker
-                experiment = client.get_experiment_by_name(self.experiment).experiment_id
+                other = client.get_experiment_by_name(self.experiment)
+                if other is None:
+                    raise
+                experiment = other.experiment_id
         else:
             experiment = found.experiment_id
         if self.run_id is not None:

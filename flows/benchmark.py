@@ -35,11 +35,12 @@ def benchmark(targets: tuple[str, ...] = (), gpus: int = 0, threads: int | None 
     for slot in range(gpus):
         SLOTS.put(slot)
     runs: dict[str, PrefectFuture[Any]] = {}
+    submit: Any = run_stage.submit  # its overloads do not know keyword arguments beside wait_for
     for node in read_graph(tuple(targets)):
         needs = [runs[name] for name in node.needs]
-        runs[node.name] = run_stage.submit(node, gpus > 0, threads, wait_for=needs)
+        runs[node.name] = submit(node=node, share_gpus=gpus > 0, threads=threads, wait_for=needs)
     wait(list(runs.values()))
-    states = {name: run.state.name for name, run in runs.items()}
+    states = {name: str(run.state.name) for name, run in runs.items()}
     publish(states)
     unfinished = [f"{name} ({state})" for name, state in states.items() if state != "Completed"]
     if unfinished:
@@ -55,7 +56,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="CPU threads a stage may use (default: cores / workers)")
     options = parser.parse_args()
     threads = options.threads or max(1, (os.cpu_count() or 1) // options.workers)
-    run = benchmark.with_options(task_runner=ThreadPoolTaskRunner(max_workers=options.workers))
+    runner: Any = ThreadPoolTaskRunner(max_workers=options.workers)
+    run = benchmark.with_options(task_runner=runner)
     try:
         with server(HOME):
             run(tuple(options.targets), options.gpus, threads)

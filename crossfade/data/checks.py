@@ -1,5 +1,6 @@
 """Cheap checks of a data set before any work is done on it: each failure is one sentence, nothing is half-used."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,13 @@ def check_files(manifest: Manifest) -> None:
     for file, known in (manifest.files or {}).items():
         path = manifest.root / file
         if not path.is_file():
-            raise UserError(f"{path} of data set '{manifest.data_set}' is missing: restore it, or index the data set anew")
+            raise UserError(
+                f"{path} of data set '{manifest.data_set}' is missing: restore it, or index the data set anew"
+            )
         if path.stat().st_size != known["size"]:
             raise UserError(
-                f"{path} of data set '{manifest.data_set}' has {path.stat().st_size} bytes, but had {known['size']} when "
-                "it was indexed: restore it, or run its download stage again (dvc repro --force)"
+                f"{path} of data set '{manifest.data_set}' has {path.stat().st_size} bytes, but had {known['size']} "
+                "when it was indexed: restore it, or run its download stage again (dvc repro --force)"
             )
 
 
@@ -35,15 +38,17 @@ def check_videos(manifest: Manifest, splits: tuple[str, ...]) -> None:
     """
     for video in manifest.split(*splits):
         if not video.frames:
-            raise UserError(f"video {video.split}/{video.name} of data set '{manifest.data_set}' has no frames: remove it")
+            raise UserError(
+                f"video {video.split}/{video.name} of data set '{manifest.data_set}' has no frames: remove it"
+            )
         times = [frame.time for frame in video.frames]
-        if any(b <= a for a, b in zip(times, times[1:], strict=False)):
+        if any(b <= a for a, b in pairwise(times)):
             raise UserError(f"the times of video {video.split}/{video.name} of '{manifest.data_set}' do not increase")
         for frame in video.frames:
             size = read_image(manifest.root, frame.image).shape[:2]
             if size != tuple(video.size):
                 raise UserError(
-                    f"{manifest.root / split_ref(frame.image)[0]} ({frame.image}) is {size[1]}x{size[0]}, but the frames "
+                    f"{manifest.root / split_ref(frame.image)[0]} ({frame.image}) is {size[1]}x{size[0]}, but frames "
                     f"of video {video.split}/{video.name} are {video.size[1]}x{video.size[0]}: bring them to one size"
                 )
 

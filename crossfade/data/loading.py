@@ -1,4 +1,4 @@
-"""Reading clips: one side of a pair as a data set of short clips, batches of it in a reproducible order, whole videos."""
+"""Reading: one side of a pair as a data set of short clips, batches in a reproducible order, whole videos."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -210,7 +210,8 @@ def collate(clips: Sequence[Clip]) -> Clip:
         labels=None if first.labels is None else torch.cat([clip.labels for clip in clips if clip.labels is not None]),
         motion={
             key: Motion(
-                torch.cat([clip.motion[key].flow for clip in clips]), torch.cat([clip.motion[key].valid for clip in clips])
+                torch.cat([clip.motion[key].flow for clip in clips]),
+                torch.cat([clip.motion[key].valid for clip in clips]),
             )
             for key in first.motion
         },

@@ -125,6 +125,4 @@ class DeepLabV2(FrameNetwork):
 
 def _layer(inputs: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
     first = Bottleneck(inputs, width, stride, dilation, project=True)
-    return nn.Sequential(
-        first, *(Bottleneck(4 * width, width, 1, dilation, project=False) for _ in range(blocks - 1))
-    )
+    return nn.Sequential(first, *(Bottleneck(4 * width, width, 1, dilation, project=False) for _ in range(blocks - 1)))

@@ -4,6 +4,7 @@ import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -61,7 +62,7 @@ class Encoder(nn.Module):
         return {stride: maps[k] for stride, k in self.stages.items()}
 
 
-def _create(name: str, output_stride: int, pretrained: bool) -> nn.Module:
+def _create(name: str, output_stride: int, pretrained: bool) -> Any:
     if not timm.is_model(name):
         raise unknown_name("encoder", name, timm.list_models())
     packaged = pretrained and name in PACKAGED
@@ -96,7 +97,7 @@ def packaged_weights(name: str) -> dict[str, Tensor]:
     return _timm_names(raw, timm.create_model(name))
 
 
-def _timm_names(raw: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+def _timm_names(raw: Mapping[str, Tensor], model: Any) -> dict[str, Tensor]:
     """EfficientNet-Lite keys → timm's, strictly: every key must have a place."""
     places = [(i, j) for i, stage in enumerate(model.blocks) for j in range(len(stage))]
     renamed = {}
