@@ -21,13 +21,13 @@ def _gable(
     back = [[-over, depth + over, eaves - 0.1], [width + over, depth + over, eaves - 0.1], *front[2:]]
     texture = [[0, 0, 0], [width, 0, 0], [width, depth, 0], [0, depth, 0]]
     parts = [
-        quads([front], c.ROOF, colour, c.BUILDING, [texture], (0, -1, 1), seed),
-        quads([back], c.ROOF, colour, c.BUILDING, [texture], (0, 1, 1), seed),
+        quads(np.array(front), c.ROOF, colour, c.BUILDING, np.array(texture), (0, -1, 1), seed),
+        quads(np.array(back), c.ROOF, colour, c.BUILDING, np.array(texture), (0, 1, 1), seed),
     ]
     for x, away in ((0.0, -1.0), (width, 1.0)):
         triangle = [[x, 0, eaves], [x, depth, eaves], [x, ridge, eaves + rise * 0.97], [x, ridge, eaves + rise * 0.97]]
         flat = [[0, 0, 0], [depth, 0, 0], [ridge, rise, 0], [ridge, rise, 0]]
-        parts.append(quads([triangle], c.PLASTER, wall, c.BUILDING, [flat], (away, 0, 0), seed))
+        parts.append(quads(np.array(triangle), c.PLASTER, wall, c.BUILDING, np.array(flat), (away, 0, 0), seed))
     return parts
 
 
@@ -100,7 +100,7 @@ def fence(length: float, height: float, colour: ArrayLike, style: int) -> Mesh:
     """A fence: style 0 pickets, 1 railings, 2 boards (nearly closed), with posts."""
     corners = [[0, 0, 0.03], [length, 0, 0.03], [length, 0, height], [0, 0, height]]
     texture = [[0, 0, style], [length, 0, style], [length, height, style], [0, height, style]]
-    parts = [quads([corners], c.RAILING, colour, c.FENCE, [texture])]
+    parts = [quads(np.array(corners), c.RAILING, colour, c.FENCE, np.array(texture))]
     for x in np.arange(0, length + 0.1, 2.4):
         parts.append(
             box((x - 0.05, -0.05, 0), (x + 0.05, 0.05, height + 0.08), c.PLASTER, np.asarray(colour) * 0.85, c.FENCE)

@@ -49,8 +49,8 @@ def bollard(colour: ArrayLike) -> Mesh:
 
 def road_sign(rng: np.random.Generator, colour: ArrayLike) -> Mesh:
     """One or two signs on a post: discs, triangles, rectangles, diamonds; grey from behind."""
-    height, kind = rng.uniform(2.2, 2.8), int(rng.integers(4))
-    size = rng.uniform(0.38, 0.5)
+    height, kind = rng.uniform(2.3, 2.9), int(rng.integers(4))
+    size = rng.uniform(0.42, 0.58)
     parts = [tube((0, 0, 0), (0, 0, height + size), (0.055, 0.055), c.METAL, colour, c.POLE, sides=5)]
     sides = {0: 12, 1: 3, 2: 4, 3: 8}[kind]
     seed = 8 * int(rng.integers(64)) + kind
@@ -92,7 +92,7 @@ def _head(y: float, z: float, phase: int, colour: ArrayLike, size: float) -> lis
 
 def traffic_light(rng: np.random.Generator, colour: ArrayLike, housing: ArrayLike, phase: int, overhead: bool) -> Mesh:
     """A traffic light on a post, and on request a second one over the road."""
-    size = rng.uniform(1.1, 1.35)
+    size = rng.uniform(1.25, 1.6)
     parts = [tube((0, 0, 0), (0, 0, 3.0), (0.09, 0.08), c.METAL, colour, c.POLE, sides=6)]
     parts += _head(-0.3, 2.7, phase, housing, size)
     if overhead:

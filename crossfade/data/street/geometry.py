@@ -59,18 +59,16 @@ def merge(meshes: Sequence[Mesh]) -> Mesh:
     )
 
 
-def rotation_z(angle: float | NDArray[np.floating]) -> Array:
-    """(..., 3, 3) rotation about z, radians, x towards y."""
+def rotation_z(angle: float) -> Array:
+    """(3, 3) rotation about z, radians, x towards y."""
     c, s = np.cos(angle), np.sin(angle)
-    o, e = np.zeros_like(c), np.ones_like(c)
-    return np.stack([np.stack([c, -s, o], -1), np.stack([s, c, o], -1), np.stack([o, o, e], -1)], -2).astype(np.float32)
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)
 
 
-def rotation_y(angle: float | NDArray[np.floating]) -> Array:
-    """(..., 3, 3) rotation about y, radians; positive swings what hangs down (−z) backwards (−x)."""
+def rotation_y(angle: float) -> Array:
+    """(3, 3) rotation about y, radians; positive swings what hangs down (−z) backwards (−x)."""
     c, s = np.cos(angle), np.sin(angle)
-    o, e = np.zeros_like(c), np.ones_like(c)
-    return np.stack([np.stack([c, o, s], -1), np.stack([o, e, o], -1), np.stack([-s, o, c], -1)], -2).astype(np.float32)
+    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], np.float32)
 
 
 def quads(
@@ -97,8 +95,9 @@ def quads(
     coordinates = points if texture is None else np.asarray(texture, np.float32).reshape(-1, 4, 3)
     count = len(points)
     if facing is not None:
-        normal = np.cross(points[:, 2] - points[:, 0], points[:, 3] - points[:, 1])
-        away = ((normal * np.asarray(facing, np.float32)).sum(-1) < 0)[:, None, None]
+        (ax, ay, az), (bx, by, bz) = (points[:, 2] - points[:, 0]).T, (points[:, 3] - points[:, 1]).T
+        fx, fy, fz = np.asarray(facing, np.float32).T
+        away = (fx * (ay * bz - az * by) + fy * (az * bx - ax * bz) + fz * (ax * by - ay * bx) < 0)[:, None, None]
         points = np.where(away, points[:, ::-1], points)
         coordinates = np.where(away, coordinates[:, ::-1], coordinates)
     pick = np.array([[0, 1, 2], [0, 2, 3]])
@@ -172,10 +171,11 @@ def tube(
 ) -> Mesh:
     """A (tapering) tube between two points; `flatten` scales the cross section's second axis."""
     a, b = np.asarray(start, float), np.asarray(end, float)
-    axis = (b - a) / np.linalg.norm(b - a)
-    side = np.cross(axis, (0, 1, 0) if abs(axis[1]) < 0.9 else (1, 0, 0))
-    side /= np.linalg.norm(side)
-    other = np.cross(axis, side)
+    axis = (b - a) / np.sqrt((b - a) @ (b - a))
+    p, q, r = axis
+    side = np.array((-r, 0, p) if abs(q) < 0.9 else (0, r, -q))
+    side /= np.sqrt(side @ side)
+    other = np.array((q * side[2] - r * side[1], r * side[0] - p * side[2], p * side[1] - q * side[0]))
     angle = (np.arange(sides) + 0.5) * 2 * np.pi / sides
     ring = np.cos(angle)[:, None] * side + flatten * np.sin(angle)[:, None] * other
     return loft([a + ring * radii[0], b + ring * radii[1]], material, colour, label, caps)

@@ -78,18 +78,23 @@ def carriageway(route: Route, along: tuple[float, float], half: float, zebras: l
 
 
 def roadside(
-    route: Route, along: tuple[float, float], side: int, half: float, walk: float, green: bool, town: Town
+    route: Route, along: tuple[float, float], side: int, half: float, walk: float, verge: float, green: bool, town: Town
 ) -> Mesh:
-    """Kerb, sidewalk and what lies behind it, on one side."""
+    """Kerb, a `verge` of grass where it has a width, sidewalk, and what lies behind it, on one side."""
     inner, outer, k = side * half, side * (half + walk), KERB_HEIGHT
-    verge = (c.GRASS, town.grass, c.TERRAIN) if green else (c.PAVING, town.paving, c.SIDEWALK)
+    behind = (c.GRASS, town.grass, c.TERRAIN) if green else (c.PAVING, town.paving, c.SIDEWALK)
+    border = side * (half + 0.25 + verge)
+    grassy = []
+    if verge:
+        grassy.append(strip(route, along, (inner + side * 0.25, border), (k, k), c.GRASS, town.grass, c.TERRAIN))
     slope = (k, k + 0.5) if green else (k, k)
     return merge(
         [
+            *grassy,
             strip(route, along, (inner, inner), (0, k), c.KERB, town.kerb, c.SIDEWALK),
             strip(route, along, (inner, inner + side * 0.25), (k, k), c.KERB, town.kerb, c.SIDEWALK),
-            strip(route, along, (inner + side * 0.25, outer), (k, k), c.PAVING, town.paving, c.SIDEWALK),
-            strip(route, along, (outer, outer + side * 4), (k, slope[1]), *verge),
+            strip(route, along, (border, outer), (k, k), c.PAVING, town.paving, c.SIDEWALK),
+            strip(route, along, (outer, outer + side * 4), (k, slope[1]), *behind),
             strip(route, along, (outer + side * 4, side * 55), (slope[1], k), c.GRASS, town.grass, c.TERRAIN, 3),
         ]
     )

@@ -19,7 +19,10 @@ class Plan:
     """A town being built.
 
     Attributes:
-        lane: width of one lane; `half` of the whole carriageway, `walk` of the sidewalk, metres.
+        reach: no tall vehicle is parked beside the camera's lane before this s.
+        lane: width of one lane; `half` of the whole carriageway, `walk` of the sidewalk,
+            `verge` of the grass between them (part of `walk`), metres.
+        parking: whether vehicles are parked along the kerb.
         junctions: (first s, last s, sides it opens to).
         zebras: where crossings start.
         objects: what stands still, in world coordinates.
@@ -30,9 +33,12 @@ class Plan:
     town: Town
     start: float
     end: float
+    reach: float
     lane: float
     half: float
     walk: float
+    verge: float
+    parking: bool
     junctions: list[tuple[float, float, tuple[int, ...]]] = field(default_factory=list)
     zebras: list[float] = field(default_factory=list)
     objects: list[Mesh] = field(default_factory=list)
@@ -81,17 +87,20 @@ class Plan:
         return not junction and not any(a - margin < s < a + 3 + margin for a in self.zebras)
 
 
-def make_plan(rng: np.random.Generator, route: Route, town: Town, start: float, end: float) -> Plan:
+def make_plan(rng: np.random.Generator, route: Route, town: Town, start: float, end: float, reach: float) -> Plan:
     """Widths, junctions and crossings, then everything that stands still."""
     lane = rng.uniform(*town.lane)
-    plan = Plan(rng, route, town, start, end, lane, lane + rng.uniform(*town.parking), rng.uniform(*town.sidewalk))
+    parking = bool(rng.random() < town.parking_lanes)
+    half = lane + (rng.uniform(*town.parking) if parking else rng.uniform(0.3, 0.8))
+    verge = 1.4 if rng.random() < town.verges else 0.0
+    plan = Plan(*(rng, route, town, start, end, reach, lane, half, rng.uniform(*town.sidewalk) + verge, verge, parking))
     at = rng.uniform(12, 45)
     while at < end - 30:
         width = rng.uniform(6.5, 8.5) + 2 * plan.walk
         sides = ((-1, 1), (-1,), (1,))[rng.choice(3, p=[0.4, 0.3, 0.3])]
         plan.junctions.append((at, at + width, sides))
         plan.zebras.append(at - 4.5)
-        at += width + rng.uniform(45, 80)
+        at += width + rng.uniform(38, 65)
     plan.objects.append(ground.horizon(route, town))
     for begin in np.arange(start, end, 30):
         stretch = (begin, min(begin + 30, end))
@@ -123,7 +132,7 @@ def _line_side(plan: Plan, side: int) -> None:
 
 def _block(plan: Plan, kind: str, s0: float, s1: float, side: int) -> None:
     green = kind in ("garden", "park")
-    plan.objects.append(ground.roadside(plan.route, (s0, s1), side, plan.half, plan.walk, green, plan.town))
+    plan.objects.append(ground.roadside(plan.route, (s0, s1), side, plan.half, plan.walk, plan.verge, green, plan.town))
     edge = plan.half + plan.walk
     {"houses": _houses, "garden": _garden, "park": _park_land, "yard": _yard}[kind](plan, s0, s1, side, edge)
 
@@ -154,7 +163,7 @@ def _boundary(plan: Plan, s0: float, s1: float, side: int, d: float, kinds: dict
     kind, z = plan.choose(kinds), ground.KERB_HEIGHT
     if kind == "wall":
         material = c.BRICK if rng.random() < 0.6 else c.PLASTER
-        height = rng.uniform(1.0, 2.2)
+        height = rng.uniform(1.4, 3.0)
         mesh = buildings.wall(length, height, plan.colour(town.garden_walls), material, int(rng.integers(1 << 20)))
     elif kind == "fence":
         mesh = buildings.fence(length, rng.uniform(1.1, 1.9), plan.colour(town.fences), int(rng.integers(3)))
@@ -166,11 +175,11 @@ def _boundary(plan: Plan, s0: float, s1: float, side: int, d: float, kinds: dict
 def _garden(plan: Plan, s0: float, s1: float, side: int, edge: float) -> None:
     """Front gardens behind a wall or fence, houses set back."""
     rng = plan.rng
-    _boundary(plan, s0 + 0.3, s1 - 0.3, side, edge + 0.25, {"wall": 0.42, "fence": 0.42, "hedge": 0.16})
+    _boundary(plan, s0 + 0.3, s1 - 0.3, side, edge + 0.25, {"wall": 0.52, "fence": 0.36, "hedge": 0.12})
     _row_of_houses(plan, s0 + 1, s1 - 1, side, edge + rng.uniform(4, 7), detail=False)
     for s in np.arange(s0 + 2, s1 - 2, 5.0):
         d = edge + rng.uniform(1.5, 3)
-        if rng.random() < 0.3:
+        if rng.random() < 0.5:
             plan.add(_tree(plan), s, side * d)
         elif rng.random() < 0.5:
             plan.add(plants.bush(rng, plan.colour(plan.town.leaves)), s, side * d, 0.0, 0.2)
@@ -179,8 +188,8 @@ def _garden(plan: Plan, s0: float, s1: float, side: int, edge: float) -> None:
 def _park_land(plan: Plan, s0: float, s1: float, side: int, edge: float) -> None:
     """Grass and trees, open or behind a fence."""
     rng = plan.rng
-    if rng.random() < 0.6:
-        _boundary(plan, s0 + 0.3, s1 - 0.3, side, edge + 0.25, {"wall": 0.3, "fence": 0.55, "hedge": 0.15})
+    if rng.random() < 0.75:
+        _boundary(plan, s0 + 0.3, s1 - 0.3, side, edge + 0.25, {"wall": 0.4, "fence": 0.45, "hedge": 0.15})
     for s in np.arange(s0 + 2, s1 - 1, 5.5):
         for depth in (rng.uniform(2, 5), rng.uniform(8, 12), rng.uniform(15, 24)):
             plan.add(_tree(plan), s + rng.uniform(-2, 2), side * (edge + depth), rng.uniform(0, 6), 0.2)
@@ -267,17 +276,18 @@ def _furnish(plan: Plan, side: int) -> None:
         if plan.free(s, side, 0.5):
             post = furniture.mast(rng, np.array(town.trunk) * 1.3) if masts else furniture.street_lamp(rng, metal)
             plan.kerbside(post, s, side, 0.45)
-    for s in np.arange(plan.start + rng.uniform(0, 10), plan.end, 9.0):
-        if rng.random() < 0.62 and plan.free(s, side, 0.5):
-            make = furniture.direction_sign if rng.random() < 0.22 else furniture.road_sign
+    for s in np.arange(plan.start + rng.uniform(0, 7), plan.end, 7.5):
+        if rng.random() < 0.68 and plan.free(s, side, 0.5):
+            make = furniture.direction_sign if rng.random() < 0.15 else furniture.road_sign
             plan.kerbside(make(rng, metal), s + rng.uniform(-2, 2), side, 0.7)
-    lined = rng.random() < 0.55
+    lined = rng.random() < 0.75
     for s in np.arange(plan.start + 3.5, plan.end, rng.uniform(8, 12)):
         if lined and rng.random() < 0.7 and plan.free(s, side, 1.0):
             plan.add(_tree(plan), s, side * (plan.half + 0.85), rng.uniform(0, 6), ground.KERB_HEIGHT)
+    _rails(plan, side)
     phase = int(rng.integers(3))
     for start, stop, _ in plan.junctions:
-        if rng.random() < 0.8:
+        if rng.random() < 0.9:
             for s in (start - 1.0, stop + 1.0):
                 light = furniture.traffic_light(rng, metal, town.light_housing, phase, bool(rng.random() < 0.5))
                 plan.kerbside(light, s, side, 0.5)
@@ -285,17 +295,34 @@ def _furnish(plan: Plan, side: int) -> None:
             if rng.random() < 0.5:
                 plan.kerbside(furniture.bollard(metal), s, side, 0.35)
     for start in plan.zebras:
-        if rng.random() < 0.5:
+        if rng.random() < 0.75:
             light = furniture.traffic_light(rng, metal, town.light_housing, phase, False)
             plan.kerbside(light, start - 0.4, side, 0.4)
+
+
+def _rails(plan: Plan, side: int) -> None:
+    """Rails and fences along the kerb, in stretches clear of junctions."""
+    rng, at = plan.rng, plan.start
+    colour, style = plan.colour(plan.town.fences), int(rng.integers(4))
+    while at < plan.end - 16:
+        length = 2.4 * int(rng.integers(3, 8))
+        clear = all(plan.free(s, side, 2.0) for s in (at, at + length / 2, at + length))
+        if clear and rng.random() < plan.town.rails:
+            if style == 3:
+                rail = buildings.guard_rail(length, colour)
+            else:
+                rail = buildings.fence(length, rng.uniform(0.9, 1.2), colour, min(style, 1))
+            plan.front(rail, at, length, plan.half + 0.3, side, ground.KERB_HEIGHT)
+        at += length + 1
 
 
 def _park(plan: Plan, side: int) -> None:
     """Vehicles parked along the kerb, bicycles and motorcycles on the sidewalk."""
     rng = plan.rng
-    at = plan.start
+    at = plan.start if plan.parking else plan.end
     while at < plan.end - 12:
-        kind = plan.choose({"car": 0.76, "van": 0.1, "truck": 0.09, "bus": 0.05})
+        beside = side == plan.town.traffic_side and at < plan.reach
+        kind = plan.choose({"car": 1.0} if beside else {"car": 0.7, "van": 0.1, "truck": 0.12, "bus": 0.08})
         length = LENGTHS[kind]
         middle = at + length / 2
         clear = all(plan.free(s, side, 1.5) for s in (at, middle, at + length))
@@ -307,10 +334,10 @@ def _park(plan: Plan, side: int) -> None:
             at += length + rng.uniform(0.6, 1.6)
         else:
             at += rng.uniform(3, 8)
-    for s in np.arange(plan.start, plan.end, 9.0):
-        if rng.random() < 0.5 and plan.free(s, side, 0.5):
-            make = vehicles.motorcycle if rng.random() < 0.45 else vehicles.bicycle
-            for k in range(rng.integers(1, 4)):
+    for s in np.arange(plan.start, plan.end, 8.0):
+        if rng.random() < 0.6 and plan.free(s, side, 0.5):
+            make = vehicles.motorcycle if rng.random() < 0.4 else vehicles.bicycle
+            for k in range(rng.integers(1, 6)):
                 d = side * (plan.half + (0.9 if rng.random() < 0.5 else plan.walk - 0.4))
                 turn = rng.uniform(-0.4, 0.4) + (np.pi / 2 if rng.random() < 0.4 else 0)
                 plan.add(make(plan.colour(plan.town.cars)), s + 0.9 * k, d, turn, ground.KERB_HEIGHT)

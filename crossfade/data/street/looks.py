@@ -23,6 +23,9 @@ class Town:
     winding: float
     lane: tuple[float, float]
     parking: tuple[float, float]
+    parking_lanes: float
+    verges: float
+    rails: float
     sidewalk: tuple[float, float]
     setback: tuple[float, float]
     storeys: tuple[int, int]
@@ -84,6 +87,7 @@ class Sensor:
         shake: amplitude of the car's movements, radians.
         shutter: share of a frame's time that the shutter is open.
         blur: standard deviation of the lens' blur, pixels at 256 wide.
+        target: mean linear brightness that the exposure aims at; 0: the exposure is fixed.
         quality: step of the block code's quantisation relative to JPEG's tables at quality 50.
     """
 
@@ -103,6 +107,7 @@ class Sensor:
     flare: float = 0.0
     quality: float = 0.0
     drift: float = 0.0
+    target: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -120,12 +125,15 @@ PLAIN_TOWN = Town(
     winding=1 / 70,
     lane=(3.1, 3.7),
     parking=(2.2, 2.5),
+    parking_lanes=0.45,
+    verges=0.5,
+    rails=0.38,
     sidewalk=(2.6, 3.8),
     setback=(0.0, 1.5),
     storeys=(2, 7),
     width=(8, 18),
     pitched=0.2,
-    blocks={"houses": 0.46, "garden": 0.26, "park": 0.16, "yard": 0.12},
+    blocks={"houses": 0.25, "garden": 0.45, "park": 0.18, "yard": 0.12},
     walls=(
         (0.75, 0.28, 0.18),
         (0.85, 0.68, 0.35),
@@ -166,12 +174,15 @@ CAMERA_TOWN = Town(
     winding=1 / 55,
     lane=(2.8, 3.3),
     parking=(2.0, 2.2),
+    parking_lanes=0.5,
+    verges=0.25,
+    rails=0.45,
     sidewalk=(1.7, 3.0),
     setback=(0.0, 0.6),
-    storeys=(2, 4),
+    storeys=(2, 5),
     width=(5, 11),
     pitched=0.65,
-    blocks={"houses": 0.52, "garden": 0.24, "park": 0.14, "yard": 0.10},
+    blocks={"houses": 0.32, "garden": 0.42, "park": 0.18, "yard": 0.08},
     walls=(
         (0.27, 0.17, 0.12),
         (0.4, 0.34, 0.24),
@@ -197,7 +208,7 @@ CAMERA_TOWN = Town(
     metal=((0.06, 0.07, 0.07), (0.2, 0.21, 0.21), (0.12, 0.14, 0.13)),
     light_housing=(0.02, 0.02, 0.02),
     trees={"broad": 0.5, "bare": 0.35, "column": 0.1, "conifer": 0.05},
-    parked=0.65,
+    parked=0.7,
     traffic=0.8,
     pedestrians=0.9,
     muted_clothes=0.6,
@@ -218,7 +229,7 @@ def make_look(name: str, rng: np.random.Generator) -> Look:
     if name == "plain":
         return Look(PLAIN_TOWN, _plain_light(rng), _plain_sensor(rng), name)
     if name == "camera":
-        weather = str(rng.choice(["sunny", "hazy", "overcast"], p=[0.5, 0.25, 0.25]))
+        weather = str(rng.choice(["sunny", "hazy", "overcast"], p=[0.55, 0.15, 0.3]))
         return Look(CAMERA_TOWN, _camera_light(rng, weather), _camera_sensor(rng), name)
     raise unknown_name("look", name, LOOKS)
 
@@ -249,12 +260,12 @@ def _plain_sensor(rng: np.random.Generator) -> Sensor:
 def _camera_light(rng: np.random.Generator, weather: str) -> Light:
     azimuth, elevation = rng.uniform(0, 2 * np.pi), rng.uniform(0.28, 0.75)
     warm = np.array((1.0, rng.uniform(0.84, 0.94), rng.uniform(0.64, 0.82)))
-    strength = {"sunny": 1.5, "hazy": 0.75, "overcast": 0.0}[weather] * rng.uniform(0.85, 1.1)
-    dim = {"sunny": 0.36, "hazy": 0.5, "overcast": 0.62}[weather] * rng.uniform(0.85, 1.15)
+    strength = {"sunny": 1.9, "hazy": 0.8, "overcast": 0.0}[weather] * rng.uniform(0.85, 1.1)
+    dim = {"sunny": 0.34, "hazy": 0.5, "overcast": 0.62}[weather] * rng.uniform(0.85, 1.15)
     grey = np.array((0.62, 0.64, 0.66)) * rng.uniform(0.8, 1.15)
     blue = {"sunny": (0.2, 0.34, 0.6), "hazy": (0.45, 0.53, 0.64), "overcast": tuple(grey)}[weather]
     pale = {"sunny": (0.68, 0.74, 0.8), "hazy": (0.8, 0.81, 0.81), "overcast": tuple(grey * 1.15)}[weather]
-    haze = {"sunny": rng.uniform(220, 500), "hazy": rng.uniform(70, 140), "overcast": rng.uniform(110, 260)}[weather]
+    haze = {"sunny": rng.uniform(220, 500), "hazy": rng.uniform(100, 190), "overcast": rng.uniform(110, 260)}[weather]
     return Light(
         sun=_towards(azimuth, elevation),
         sun_colour=tuple(warm * strength),
@@ -276,10 +287,11 @@ def _camera_sensor(rng: np.random.Generator) -> Sensor:
         height=rng.uniform(1.2, 1.45),
         pitch=rng.uniform(-0.03, 0.03),
         shake=rng.uniform(0.002, 0.007),
-        exposure=rng.uniform(0.75, 1.25),
+        exposure=rng.uniform(0.75, 1.3),
+        target=0.3,
         gamma=rng.uniform(1.9, 2.3),
         balance=(1 + tint, 1.0, 1 - tint),
-        saturation=rng.uniform(0.65, 0.95),
+        saturation=rng.uniform(0.8, 1.15),
         shutter=rng.uniform(0.15, 0.5),
         blur=rng.uniform(0.35, 0.6),
         noise=rng.uniform(0.006, 0.018),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from crossfade.data.street import classes as c
 from crossfade.data.street.noise import BLOTCH, GRAIN, clumps, hashed, noise, table
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 
 @dataclass

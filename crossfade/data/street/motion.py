@@ -1,4 +1,4 @@
-"""Exact motion between two views of a scene: where each pixel's surface point is in the other, and if it is seen there."""
+"""Exact motion between two views of a scene: where a pixel's surface point is in the other, and if it is seen there."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from crossfade.data.street.view import View
 
 TOLERANCE = (0.004, 0.02)
-"""A point counts as seen if its depth exceeds that of the surface seen at its place by at most so much (share, metres)."""
+"""A point counts as seen if its depth is that of what is seen there up to so much (share, metres)."""
 
 
 def exact_motion(first: View, second: View) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -14,7 +14,8 @@ def exact_motion(first: View, second: View) -> tuple[NDArray[np.float32], NDArra
 
     A point keeps its barycentric coordinates on its triangle, so its place in the second view is that of the moved
     triangle's point; the sky is infinitely far away. It is valid where it falls inside the second picture and the
-    surface seen there (its plane, evaluated at the exact place) is not in front of it.
+    surface seen there (its plane, evaluated at the exact place) has the point's own depth: nothing is in front of it, and
+    the nearest pixel does not fall beyond its outline.
 
     Returns:
         flow (2, H, W) float32 pixels, valid (H, W) bool.
@@ -35,7 +36,7 @@ def exact_motion(first: View, second: View) -> tuple[NDArray[np.float32], NDArra
     nearness = plane[:, 0] * place[:, 0] + plane[:, 1] * place[:, 1] + plane[:, 2]
     share, metres = TOLERANCE
     with np.errstate(divide="ignore", invalid="ignore"):
-        seen = depth * (1 - share) - metres <= 1 / np.maximum(nearness, 1e-9)
+        seen = np.abs(depth - 1 / np.maximum(nearness, 1e-9)) <= depth * share + metres
     valid &= np.where(first.face < 0, there < 0, (there >= 0) & seen)
     flow = np.clip(flow, -4 * width, 4 * width)
     return flow.reshape(2, height, width).astype(np.float32), valid.reshape(height, width)

@@ -76,7 +76,7 @@ def figure(rng: np.random.Generator, label: int = c.PERSON, muted: float = 0.0, 
 
 def _chain(joint: Array, angles: tuple[float, float], length: float) -> tuple[list[Array], list[Array]]:
     """Rotations and joints of a limb of two segments; `angles` are absolute, positive backwards."""
-    upper, lower = rotation_y(np.float64(angles[0])), rotation_y(np.float64(angles[1]))
+    upper, lower = rotation_y(angles[0]), rotation_y(angles[1])
     return [upper, lower], [joint, joint + upper @ np.array((0, 0, -length), np.float32)]
 
 
@@ -84,7 +84,7 @@ def _pose(
     limbs: Limbs, angles: list[tuple[tuple[float, float], tuple[float, float]]], hip: Array, lean: float
 ) -> tuple[Array, Array]:
     """Rotations (P, 3, 3) and offsets (P, 3): for each side ((thigh, shin), (upper arm, forearm))."""
-    trunk = rotation_y(np.float64(lean))
+    trunk = rotation_y(lean)
     origin = hip - trunk @ np.array((0, 0, HIP), np.float32)
     rotations, offsets = [trunk], [origin]
     for side, (leg, arm) in zip((-1, 1), angles, strict=True):

@@ -1,14 +1,16 @@
 """Plants: broad trees, columns, conifers, bare trees, hedges and bushes, made of leafy cards around branches."""
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from crossfade.data.street import classes as c
-from crossfade.data.street.geometry import Array, Mesh, merge, quads, tube
+from crossfade.data.street.geometry import Mesh, merge, quads, tube
+
+Floats = NDArray[np.floating]
 
 
 def _cards(
-    rng: np.random.Generator, centres: Array, size: Array, colour: ArrayLike, heart: Array, density: float
+    rng: np.random.Generator, centres: Floats, size: Floats, colour: ArrayLike, heart: Floats, density: float
 ) -> Mesh:
     """Square leafy cards turned at random; texture z tells height in the crown (0 … 1) and the density of leaves."""
     count = len(centres)

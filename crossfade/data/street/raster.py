@@ -24,15 +24,29 @@ class Triangles:
 
     Attributes:
         face: (T,) index of each in the mesh.
-        edges: (T, 3, 3): bᵢ/t = edges[:, i] · (x, y, 1).
-        depth: (T, 3): what orders them, largest in front: depth · (x, y, 1) (1/depth in a perspective view).
-        rows: (T, 2) first and last row they may touch.
+        edges: (3, 3, T): bᵢ/t = edges[i] · (x, y, 1).
+        depth: (3, T): what orders them, largest in front: depth · (x, y, 1) (1/depth in a perspective view).
+        rows: (2, T) the first and last y they may touch, not rounded.
     """
 
     face: NDArray[np.int64]
     edges: NDArray[np.float64]
     depth: NDArray[np.float64]
-    rows: NDArray[np.int64]
+    rows: NDArray[np.float64]
+
+    def shifted(self, offset: float) -> "Triangles":
+        """Seen on a grid of samples whose origin lies `offset` pixels right and down."""
+        if offset == 0:
+            return self
+        edges, depth = self.edges.copy(), self.depth.copy()
+        edges[:, 2] += offset * (edges[:, 0] + edges[:, 1])
+        depth[2] += offset * (depth[0] + depth[1])
+        return Triangles(self.face, edges, depth, self.rows - offset)
+
+
+def _extent(a: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Smallest and largest of three rows."""
+    return np.minimum(np.minimum(a[0], a[1]), a[2]), np.maximum(np.maximum(a[0], a[1]), a[2])
 
 
 def perspective(
@@ -40,76 +54,75 @@ def perspective(
     face: NDArray[np.int64],
     open_faces: NDArray[np.bool_],
     focal: float,
-    picture: tuple[int, int],
     size: tuple[int, int],
-    offset: float = 0.0,
 ) -> Triangles:
-    """Triangles in a pinhole view.
+    """Triangles in a pinhole view; those that hold no multiple of half a pixel are left out.
 
     Args:
         corners: (T, 3, 3) in the camera frame.
         face: (T,) index of each in the mesh.
         open_faces: (T,) seen from both sides.
         focal: focal length, pixels.
-        picture: (H, W) of the camera's picture.
-        size: (H, W) of the grid of samples.
-        offset: shifts the grid's first sample right and down of the picture's first pixel.
+        size: (H, W).
     """
     height, width = size
-    centre_x, centre_y = (picture[1] - 1) / 2 - offset, (picture[0] - 1) / 2 - offset
-    depth = corners[..., 2]
-    clear = np.maximum(depth, NEAR)
-    x = corners[..., 0] / clear * focal + centre_x
-    y = corners[..., 1] / clear * focal + centre_y
-    crossing = depth.min(1) < NEAR
-    low, high = np.ceil(y.min(1)), np.floor(y.max(1))
-    low, high = np.where(crossing, 0, np.maximum(low, 0)), np.where(crossing, height - 1, np.minimum(high, height - 1))
-    seen = (depth.max(1) > NEAR) & (low <= high)
-    seen &= crossing | ((np.ceil(x.min(1)) <= np.floor(x.max(1))) & (x.max(1) >= 0) & (x.min(1) <= width - 1))
-    corners, face, open_faces = corners[seen], face[seen], open_faces[seen]
-    v0, v1, v2 = corners[:, 0], corners[:, 1], corners[:, 2]
-    edges = np.stack([np.cross(v1, v2), np.cross(v2, v0), np.cross(v0, v1)], 1)
-    volume = (v0 * edges[:, 0]).sum(-1)
-    keep = (volume < -1e-12) | (open_faces & (volume > 1e-12))
-    edges = edges[keep] / volume[keep, None, None]
-    edges[:, :, :2] /= focal
-    edges[:, :, 2] -= edges[:, :, 0] * centre_x + edges[:, :, 1] * centre_y
-    rows = np.stack([low[seen][keep], high[seen][keep]], 1).astype(np.int64)
-    return Triangles(face[keep], edges, edges.sum(1), rows)
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    x, y, z = (np.ascontiguousarray(corners[:, :, k].T) for k in range(3))
+    scale = focal / np.maximum(z, NEAR)
+    left, right = _extent(x * scale + centre_x)
+    top, bottom = _extent(y * scale + centre_y)
+    nearest, farthest = _extent(z)
+    crossing = nearest < NEAR
+    top, bottom = np.where(crossing, -1, top), np.where(crossing, height, bottom)
+    seen = (farthest > NEAR) & (np.ceil(2 * top) <= np.floor(2 * bottom)) & (bottom >= -0.5) & (top <= height - 0.5)
+    seen &= crossing | ((np.ceil(2 * left) <= np.floor(2 * right)) & (right >= -0.5) & (left <= width - 0.5))
+    x, y, z = x[:, seen], y[:, seen], z[:, seen]
+    edges = np.empty((3, 3, x.shape[1]))
+    for k in range(3):
+        i, j = (k + 1) % 3, (k + 2) % 3
+        edges[k] = y[i] * z[j] - z[i] * y[j], z[i] * x[j] - x[i] * z[j], x[i] * y[j] - y[i] * x[j]
+    volume = x[0] * edges[0, 0] + y[0] * edges[0, 1] + z[0] * edges[0, 2]
+    keep = (volume < -1e-12) | (open_faces[seen] & (volume > 1e-12))
+    edges = edges[:, :, keep] / volume[keep]
+    edges[:, :2] /= focal
+    edges[:, 2] -= edges[:, 0] * centre_x + edges[:, 1] * centre_y
+    rows = np.stack([top[seen][keep], bottom[seen][keep]])
+    return Triangles(face[seen][keep], edges, edges.sum(0), rows)
 
 
 def parallel(corners: NDArray[np.float64], face: NDArray[np.int64], size: tuple[int, int]) -> Triangles:
-    """Triangles seen along a direction; (T, 3, 3) corners as (column, row, distance), all in pixels."""
-    x, y, distance = corners[..., 0], corners[..., 1], corners[..., 2]
-    low, high = np.maximum(np.ceil(y.min(1)), 0), np.minimum(np.floor(y.max(1)), size[0] - 1)
-    area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
-    keep = (low <= high) & (np.abs(area) > 1e-9) & (x.max(1) >= 0) & (x.min(1) <= size[1] - 1)
-    x, y, distance, area = x[keep], y[keep], distance[keep], area[keep]
-    edges = np.empty((len(x), 3, 3))
+    """Triangles seen along a direction; (T, 3, 3) corners as (column, row, distance), columns and rows in pixels."""
+    x, y, distance = (np.ascontiguousarray(corners[:, :, k].T) for k in range(3))
+    left, right = _extent(x)
+    top, bottom = _extent(y)
+    area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
+    keep = (np.abs(area) > 1e-9) & (np.ceil(left) <= np.floor(right)) & (right >= 0) & (left <= size[1] - 1)
+    keep &= (np.ceil(top) <= np.floor(bottom)) & (bottom >= 0) & (top <= size[0] - 1)
+    x, y, distance, area = x[:, keep], y[:, keep], distance[:, keep], area[keep]
+    edges = np.empty((3, 3, x.shape[1]))
     for k in range(3):
         i, j = (k + 1) % 3, (k + 2) % 3
-        edges[:, k, 0] = (y[:, i] - y[:, j]) / area
-        edges[:, k, 1] = (x[:, j] - x[:, i]) / area
-        edges[:, k, 2] = (x[:, i] * y[:, j] - x[:, j] * y[:, i]) / area
-    depth = -(edges * distance[:, :, None]).sum(1)
-    rows = np.stack([low[keep], high[keep]], 1).astype(np.int64)
-    return Triangles(face[keep], edges, depth, rows)
+        edges[k] = (y[i] - y[j]) / area, (x[j] - x[i]) / area, (x[i] * y[j] - x[j] * y[i]) / area
+    depth = -(edges * distance[:, None]).sum(0)
+    return Triangles(face[keep], edges, depth, np.stack([top[keep], bottom[keep]]))
 
 
 def spans(
-    triangles: Triangles, width: int
+    triangles: Triangles, size: tuple[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """The rows of all triangles: index of the triangle, row, first column, number of columns (> 0)."""
-    counts = triangles.rows[:, 1] - triangles.rows[:, 0] + 1
+    height, width = size
+    begin = np.maximum(np.ceil(triangles.rows[0]), 0).astype(np.int64)
+    end = np.minimum(np.floor(triangles.rows[1]), height - 1).astype(np.int64)
+    counts = np.maximum(end - begin + 1, 0)
     index = np.repeat(np.arange(len(counts)), counts)
-    row = np.arange(len(index)) - np.repeat(np.cumsum(counts) - counts - triangles.rows[:, 0], counts)
+    row = np.arange(len(index)) - np.repeat(np.cumsum(counts) - counts - begin, counts)
     left, right = np.zeros(len(index)), np.full(len(index), width - 1.0)
-    for k in range(3):
-        slope, by_row, constant = triangles.edges[:, k].T
+    for slope, by_row, constant in triangles.edges:
         with np.errstate(divide="ignore", invalid="ignore"):
             inverse = -1 / slope
-            bound = (by_row * inverse)[index] * row + (constant * inverse)[index]
-        rising = (slope > 0)[index]
+            bound = np.repeat(by_row * inverse, counts) * row + np.repeat(constant * inverse, counts)
+        rising = np.repeat(slope > 0, counts)
         np.maximum(left, bound, out=left, where=rising)
         np.minimum(right, bound, out=right, where=~rising & np.isfinite(bound))
     first = np.ceil(left).astype(np.int64)
@@ -135,30 +148,27 @@ def rasterise(
         background: (H·W,) depth order of what is there already.
 
     Returns:
-        (H·W,) index of the triangle (−1: none), (H·W,) its depth order (0 or the background's where none).
+        (H·W,) index of the triangle (−1: none), (H·W,) its depth order (the background's or −∞ where none).
     """
     height, width = size
     front = np.full(height * width, -np.inf) if background is None else background.copy()
     seen = np.full(height * width, -1, np.int64)
-    index, row, first, length = spans(triangles, width)
-    if cutout is None or holes is None:
-        groups = [np.ones(len(index), bool)]
-    else:
-        groups = [~cutout[index], cutout[index]]
-    for number, group in enumerate(groups):
+    index, row, first, length = spans(triangles, size)
+    perforated = np.zeros(len(index), bool) if cutout is None else cutout[index]
+    for group in (~perforated, perforated):
+        if not group.any():
+            continue
         i, y, x0, n = index[group], row[group], first[group], length[group]
-        slope, by_row, constant = triangles.depth.T
-        begin = by_row[i] * y + constant[i]
-        start = np.cumsum(n) - n
-        x = np.arange(n.sum()) + np.repeat(x0 - start, n)
-        key = np.repeat(begin, n) + np.repeat(slope[i], n) * x
+        slope, by_row, constant = triangles.depth
+        begin = np.cumsum(n) - n
+        x = np.arange(n.sum()) + np.repeat(x0 - begin, n)
+        key = np.repeat(by_row[i] * y + constant[i], n) + np.repeat(slope[i], n) * x
         pixel = np.repeat(y * width, n) + x
         who = np.repeat(i, n)
-        if number == 1 and holes is not None:
+        if holes is not None and group is perforated:
             hopeful = np.flatnonzero(key > front[pixel])
             x, key, pixel, who = x[hopeful], key[hopeful], pixel[hopeful], who[hopeful]
-            weights = barycentric(triangles, who, x, pixel // width)
-            there = holes(triangles.face[who], weights)
+            there = holes(triangles.face[who], barycentric(triangles, who, x, pixel // width))
             key, pixel, who = key[there], pixel[there], who[there]
         np.maximum.at(front, pixel, key)
         winner = key >= front[pixel]
@@ -170,6 +180,6 @@ def barycentric(
     triangles: Triangles, index: NDArray[np.int64], x: NDArray[np.int64], y: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """(n, 3) barycentric coordinates of the pixels (x, y) on the triangles `index`."""
-    e = triangles.edges[index]
-    weights = e[:, :, 0] * x[:, None] + e[:, :, 1] * y[:, None] + e[:, :, 2]
-    return weights / weights.sum(1, keepdims=True)
+    e = triangles.edges[:, :, index]
+    weights = e[:, 0] * x + e[:, 1] * y + e[:, 2]
+    return (weights / (weights[0] + weights[1] + weights[2])).T

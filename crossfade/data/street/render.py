@@ -11,7 +11,7 @@ from crossfade.data.street.motion import exact_motion
 from crossfade.data.street.scene import Scene, make_scene
 from crossfade.data.street.sensor import develop
 from crossfade.data.street.shading import ShadowMap, shade, shadow_map
-from crossfade.data.street.view import View, camera_at, look
+from crossfade.data.street.view import View, camera_at, look, project
 
 Flow = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
@@ -37,13 +37,13 @@ class RenderedFrame:
 
 
 def _picture(
-    scene: Scene, view: View, flow: NDArray[np.float32], shadows: ShadowMap | None, index: int
+    scene: Scene, view: View, flow: NDArray[np.float32] | None, shadows: ShadowMap | None, index: int
 ) -> NDArray[np.uint8]:
     """The developed frame, smoothed by a second set of samples at the pixels' corners (quincunx)."""
     if shadows is not None:
         shadows = shadows.with_mesh(view.corners[scene.static :])
     centre = shade(scene, view, shadows)
-    corner = shade(scene, look(scene, view.camera, view.corners, -0.5), shadows)
+    corner = shade(scene, look(scene, view.camera, view.corners, view.triangles, -0.5), shadows)
     around = corner[:-1, :-1] + corner[1:, :-1] + corner[:-1, 1:] + corner[1:, 1:]
     light = 0.5 * centre + np.float32(0.125) * around
     return develop(light, scene.look.sensor, flow, scene.seed, index)
@@ -76,22 +76,33 @@ def render_video(
     shadows = shadow_map(scene, frames / rate) if appearance.light.shadows else None
 
     def view_at(index: int) -> View:
-        return look(scene, camera_at(scene, index / rate, size), scene.corners(index / rate))
+        camera, corners = camera_at(scene, index / rate, size), scene.corners(index / rate)
+        return look(scene, camera, corners, project(scene, camera, corners))
 
-    views: dict[int, View] = {0: view_at(0)}
+    blurred = appearance.sensor.shutter > 0
+    views: dict[int, View] = {}
+    known: dict[tuple[int, int], Flow] = {}
+
+    def motion_between(i: int, j: int) -> Flow:
+        for index in (i, j):
+            if index not in views:
+                views[index] = view_at(index)
+        if (i, j) not in known:
+            known[i, j] = exact_motion(views[i], views[j])
+        return known[i, j]
+
     for i in range(frames):
-        view, following = views[i], view_at(i + 1)
-        views[i + 1] = following
-        motion = {}
-        for j in (i - span for span in spans if i - span >= 0):
-            motion[i, j], motion[j, i] = exact_motion(view, views[j]), exact_motion(views[j], view)
-        flow, _ = exact_motion(view, following)
+        ahead = motion_between(i, i + 1)[0] if blurred else None
+        view = views[i] if i in views else views.setdefault(i, view_at(i))
+        pairs = [pair for span in spans if i >= span for pair in ((i, i - span), (i - span, i))]
         yield RenderedFrame(
             i,
             i / rate,
-            _picture(scene, view, flow, shadows, i),
+            _picture(scene, view, ahead, shadows, i),
             view.labels(scene),
             view.depth.reshape(size).astype(np.float32),
-            motion,
+            {pair: motion_between(*pair) for pair in pairs},
         )
-        views.pop(i - max(spans, default=1), None)
+        oldest = i + 1 - max(spans, default=0)
+        views = {index: view for index, view in views.items() if index >= oldest}
+        known = {pair: flow for pair, flow in known.items() if min(pair) >= oldest}

@@ -28,7 +28,7 @@ class Route:
 
     def direction(self, s: ArrayLike) -> NDArray[np.float64]:
         """Heading at s."""
-        return np.interp(s, self.s, self.heading)
+        return np.interp(np.asarray(s, float), self.s, self.heading)
 
     def place(self, s: ArrayLike, d: ArrayLike, z: ArrayLike = 0.0) -> NDArray[np.float64]:
         """World coordinates (..., 3) of (s, d) and a height above the road."""
@@ -40,7 +40,7 @@ class Route:
 
     def put(self, mesh: Mesh, s: float, d: float, turn: float = 0.0, z: float = 0.0) -> Mesh:
         """A mesh moved to (s, d), turned from the road's direction by `turn` radians."""
-        return mesh.moved(self.place(s, d, z), rotation_z(self.direction(s) + turn))
+        return mesh.moved(self.place(s, d, z), rotation_z(float(self.direction(s)) + turn))
 
     def bend(self, mesh_sd: NDArray[np.floating]) -> NDArray[np.float64]:
         """Points given as (s, d, height), (..., 3), to the world."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +34,7 @@ class Path:
     def frame(self, route: Route, time: float) -> tuple[Array, Array]:
         """Rotation (3, 3) and place (3,) at a time, seconds."""
         s, d = self.s + self.speed * time, self.d + self.drift * time
-        return rotation_z(route.direction(s) + self.turn), route.place(s, d, self.height).astype(np.float32)
+        return rotation_z(float(route.direction(s)) + self.turn), route.place(s, d, self.height).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -97,15 +96,10 @@ def make_scene(seed: tuple[int, ...], look: Look, duration: float) -> Scene:
     speed = rng.uniform(5, 9)
     end = speed * duration + AHEAD
     route = make_route(rng, -BEHIND - 60, end + 90, look.town.winding)
-    plan = make_plan(rng, route, look.town, -BEHIND, end)
-    ego = look.town.traffic_side * plan.lane * 0.5
+    plan = make_plan(rng, route, look.town, -BEHIND, end, speed * duration + 14)
+    ego = look.town.traffic_side * plan.lane * 0.44
     actors = tuple(
-        [
-            *_traffic(plan, speed, duration),
-            *_crossing(plan, speed, duration),
-            *_cyclists(plan, speed, duration),
-            *_walkers(plan, speed, duration),
-        ]
+        actor for fill in (_traffic, _crossing, _cyclists, _walkers) for actor in fill(plan, speed, duration)
     )
     meshes = [*plan.objects, *(merge(actor.parts) for actor in actors)]
     starts = np.concatenate([[0], np.cumsum([len(m) for m in meshes])])
@@ -170,7 +164,7 @@ def _riding(plan: Plan, path: Path) -> Actor:
     limbs = people.figure(rng, c.RIDER, plan.town.muted_clothes, helmet=bool(rng.random() < 0.6))
     limbs = people.Limbs(limbs.parts, 1.0)
     colour = plan.colour(plan.town.cars)
-    if rng.random() < 0.28:
+    if rng.random() < 0.33:
         rider = people.seated(limbs)
         machine, pose = vehicles.motorcycle(colour), lambda _: rider
     else:
@@ -188,10 +182,10 @@ def _riding(plan: Plan, path: Path) -> Actor:
 def _cyclists(plan: Plan, speed: float, duration: float) -> list[Actor]:
     """Cyclists and motorcyclists at the edge of both lanes and in the side streets."""
     rng, side, actors = plan.rng, plan.town.traffic_side, []
-    for _ in range(rng.integers(1, 4)):
-        gap, pace = _headway(plan, speed, duration, 6.0)
+    for _ in range(rng.integers(2, 5)):
+        gap, pace = _headway(plan, speed, duration, 5.0)
         actors.append(_riding(plan, Path(gap, side * (plan.lane + rng.uniform(-0.35, 0.2)), pace)))
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(rng.integers(2, 5)):
         s, d = rng.uniform(8, 60), -side * (plan.lane + rng.uniform(-0.3, 0.2))
         actors.append(_riding(plan, Path(s, d, -rng.uniform(3, 6), turn=np.pi)))
     for start, stop, sides in plan.junctions:
@@ -224,7 +218,7 @@ def _walkers(plan: Plan, speed: float, duration: float) -> list[Actor]:
                     d = side * (plan.half + rng.uniform(0.5, plan.walk - 0.2))
                     place = Path(at + rng.uniform(-0.6, 0.6), d, pace, turn=turn, height=KERB_HEIGHT)
                     actors.append(_walker(plan, place))
-            at += rng.uniform(2.5, 9)
+            at += rng.uniform(2, 6.5)
     for start in plan.zebras:
         if start > speed * duration + 6:
             for _ in range(rng.integers(1, 5)):
@@ -232,7 +226,7 @@ def _walkers(plan: Plan, speed: float, duration: float) -> list[Actor]:
                 d, s = rng.uniform(-plan.half, plan.half), start + rng.uniform(0.4, 2.6)
                 actors.append(_walker(plan, Path(s, d, 0.0, way * rng.uniform(0.9, 1.6), way * np.pi / 2)))
     for start, stop, sides in plan.junctions:
-        for side in cast(tuple[int, ...], sides):
+        for side in sides:
             for _ in range(rng.integers(0, 3)):
                 s = rng.choice([start + rng.uniform(0.3, 1.2), stop - rng.uniform(0.3, 1.2)])
                 d, way = side * rng.uniform(plan.half + 2, 20), int(rng.choice([-1, 1]))

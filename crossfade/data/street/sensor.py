@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from crossfade.data.street.looks import Sensor
 from crossfade.data.street.noise import BLOTCH, noise
 
-Image = NDArray[np.float32]
+Image = NDArray[np.floating]
 
 QUANTISATION_LUMA = np.array(
     [
@@ -110,21 +110,23 @@ def _dirt(size: tuple[int, int], amount: float, seed: int) -> Image:
     return (np.clip(veil * amount, 0, 0.55))[..., None]
 
 
-def develop(light: Image, sensor: Sensor, flow: NDArray[np.float32], seed: int, index: int) -> NDArray[np.uint8]:
+def develop(light: Image, sensor: Sensor, flow: NDArray[np.float32] | None, seed: int, index: int) -> NDArray[np.uint8]:
     """The frame (H, W, 3) uint8 that the sensor makes of linear light (H, W, 3).
 
     Args:
         light: from `shading.shade`.
         sensor: what it does; effects of strength 0 are left out.
-        flow: (2, H, W) motion to the next frame, pixels.
+        flow: (2, H, W) motion to the next frame, pixels; None: nothing is blurred by motion.
         seed: of the video.
         index: of the frame.
     """
     height, width = light.shape[:2]
     rng = np.random.default_rng([seed, index])
-    image = blur(smear(light, flow, sensor.shutter), sensor.blur)
+    image = blur(light if flow is None else smear(light, flow, sensor.shutter), sensor.blur)
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     exposure = sensor.exposure * (1 + sensor.drift * np.sin(0.35 * index + seed % 7))
+    if sensor.target > 0:
+        exposure *= sensor.target / float(np.minimum(image, 1).mean())
     image = image * np.float32(exposure) * np.array(sensor.balance, np.float32)
     if sensor.vignette > 0:
         image *= (1 - sensor.vignette * (x * x + y * y) / 2)[..., None]

@@ -1,6 +1,7 @@
 """From what each pixel sees to linear light: textures, sun, shadows, sky, mirrors, air."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class ShadowMap:
             column = np.clip(np.rint(x + dx).astype(np.int64), 0, self.size[1] - 1)
             row = np.clip(np.rint(y + dy).astype(np.int64), 0, self.size[0] - 1)
             share += -self.distance[row * self.size[1] + column] > distance - bias
-        return share / 4
+        return share * np.float32(0.25)
 
 
 def shadow_map(scene: Scene, duration: float) -> ShadowMap:
@@ -104,7 +105,7 @@ def _textured(
     upright = np.abs(normal[:, 2]) < 0.6
     order = np.argsort(material, kind="stable")
     cuts = np.searchsorted(material[order], np.arange(len(TEXTURES) + 1))
-    for kind, (start, stop) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+    for kind, (start, stop) in enumerate(pairwise(cuts)):
         if start == stop:
             continue
         where = order[start:stop]
@@ -123,7 +124,8 @@ def _textured(
 def _normals(view: View, face: NDArray[np.int64], ray: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, 3) unit normals of the triangles `face`, on the side that the rays (n, 3) come from."""
     corners = view.corners[face]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    (ax, ay, az), (bx, by, bz) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
+    normal = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
     normal /= np.maximum(np.sqrt((normal * normal).sum(1, keepdims=True)), 1e-12)
     return np.where((normal * ray).sum(1, keepdims=True) > 0, -normal, normal)
 

@@ -15,7 +15,7 @@ PLATE = (0.85, 0.85, 0.8)
 
 
 def _panel(
-    x: float, y: tuple[float, float], z: tuple[float, float], material: int, colour: ArrayLike, label: int
+    x: float, y: tuple[float, ...], z: tuple[float, float], material: int, colour: ArrayLike, label: int
 ) -> Mesh:
     """A rectangle across the vehicle at `x`, looking away from its middle."""
     (y0, y1), (z0, z1) = y, z
@@ -183,11 +183,9 @@ def _ring(x: float, radius: float, width: float, label: int, tyre: float = 0.05)
     around = np.stack([np.cos(angle), np.zeros_like(angle), np.sin(angle)], -1)
     outer, inner = around * radius, around * (radius - tyre)
     corners = np.stack([outer[:-1], outer[1:], inner[1:], inner[:-1]], 1)
-    sides = [quads(corners + [0, s * width, 0], c.TYRE, RUBBER, label, facing=(0, s, 0)) for s in (-1, 1)]
-    edge = np.stack(
-        [outer[:-1] - [0, width, 0], outer[1:] - [0, width, 0], outer[1:] + [0, width, 0], outer[:-1] + [0, width, 0]],
-        1,
-    )
+    sides = [quads(corners + np.array((0, s * width, 0)), c.TYRE, RUBBER, label, facing=(0, s, 0)) for s in (-1, 1)]
+    across = np.array((0, width, 0))
+    edge = np.stack([outer[:-1] - across, outer[1:] - across, outer[1:] + across, outer[:-1] + across], 1)
     sides.append(quads(edge, c.TYRE, RUBBER, label, facing=edge.mean(1)))
     for start, end in ((outer[0], outer[7]), (outer[3], outer[10])):
         sides.append(tube(start, end, (0.012, 0.012), c.METAL, (0.4, 0.4, 0.4), label, sides=4))

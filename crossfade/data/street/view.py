@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from crossfade.data.street.classes import CUTOUT, SKY
 from crossfade.data.street.materials import solid
-from crossfade.data.street.raster import NEAR, barycentric, perspective, rasterise
+from crossfade.data.street.raster import NEAR, Triangles, barycentric, perspective, rasterise
 from crossfade.data.street.scene import Scene
 
 FAR = 400.0
@@ -72,6 +72,7 @@ class View:
         camera: where from.
         size: (H, W) of the grid of samples; `offset` shifts it right and down against the camera's pixels.
         corners: (N, 3, 3) float32, the scene's triangles at this time.
+        triangles: those in sight.
         face: (H·W,) index of the triangle, −1 for the sky.
         weights: (H·W, 3) barycentric coordinates on it.
         depth: (H·W,) along the camera's axis, metres; infinite for the sky.
@@ -82,6 +83,7 @@ class View:
     size: tuple[int, int]
     offset: float
     corners: NDArray[np.float32]
+    triangles: Triangles
     face: NDArray[np.int64]
     weights: NDArray[np.float64]
     depth: NDArray[np.float64]
@@ -116,8 +118,8 @@ class View:
 
 def _in_sight(scene: Scene, corners: NDArray[np.float32], camera: Camera) -> NDArray[np.int64]:
     """Indices of the triangles of all objects whose bounding box the camera may see."""
-    low = np.minimum.reduceat(corners.min(1), scene.starts[:-1])
-    high = np.maximum.reduceat(corners.max(1), scene.starts[:-1])
+    low = np.minimum.reduceat(np.minimum(np.minimum(corners[:, 0], corners[:, 1]), corners[:, 2]), scene.starts[:-1])
+    high = np.maximum.reduceat(np.maximum(np.maximum(corners[:, 0], corners[:, 1]), corners[:, 2]), scene.starts[:-1])
     seen = ((low + high) / 2 - camera.place) @ camera.rotation
     radius = np.sqrt(((high - low) ** 2).sum(1)) / 2
     height, width = camera.size
@@ -129,13 +131,17 @@ def _in_sight(scene: Scene, corners: NDArray[np.float32], camera: Camera) -> NDA
     return np.flatnonzero(np.repeat(ok, np.diff(scene.starts)))
 
 
-def look(scene: Scene, camera: Camera, corners: NDArray[np.float32], offset: float = 0.0) -> View:
-    """What the camera sees of the scene's triangles at `corners`; with an offset of −0.5 on a grid one larger."""
-    size = camera.size if offset == 0 else (camera.size[0] + 1, camera.size[1] + 1)
+def project(scene: Scene, camera: Camera, corners: NDArray[np.float32]) -> Triangles:
+    """The scene's triangles at `corners` that the camera may see."""
     index = _in_sight(scene, corners, camera)
     local = (corners[index] - camera.place) @ camera.rotation
-    open_faces = np.isin(scene.mesh.material[index], CUTOUT)
-    triangles = perspective(local, index, open_faces, camera.focal, camera.size, size, offset)
+    return perspective(local, index, np.isin(scene.mesh.material[index], CUTOUT), camera.focal, camera.size)
+
+
+def look(scene: Scene, camera: Camera, corners: NDArray[np.float32], triangles: Triangles, offset: float = 0.0) -> View:
+    """What the camera sees of `triangles`; with an offset of −0.5, at the corners of its pixels (a grid one larger)."""
+    size = camera.size if offset == 0 else (camera.size[0] + 1, camera.size[1] + 1)
+    triangles = triangles.shifted(offset)
 
     def there(face: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.bool_]:
         texture = np.einsum("nk,nkc->nc", weights.astype(np.float32), scene.mesh.texture[face])
@@ -148,7 +154,7 @@ def look(scene: Scene, camera: Camera, corners: NDArray[np.float32], offset: flo
     face[hit] = triangles.face[seen[hit]]
     weights, plane = np.zeros((len(seen), 3)), np.zeros((len(seen), 3))
     weights[hit] = barycentric(triangles, seen[hit], hit % size[1], hit // size[1])
-    plane[hit] = triangles.depth[seen[hit]]
+    plane[hit] = triangles.depth[:, seen[hit]].T
     depth = np.full(len(seen), np.inf)
     depth[hit] = 1 / front[hit]
-    return View(camera, size, offset, corners, face, weights, depth, plane)
+    return View(camera, size, offset, corners, triangles, face, weights, depth, plane)
