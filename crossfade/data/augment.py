@@ -13,6 +13,7 @@ from torch import Tensor
 
 from crossfade.data.clip import IGNORE, Clip
 from crossfade.motion.field import Motion
+from crossfade.motion.warp import warp
 
 
 class GeometricParameters(BaseModel):
@@ -84,7 +85,8 @@ def transform(clip: Clip, mirror: Tensor, scale: Tensor, shift: Tensor) -> Clip:
     """Mirror and zoom: the output pixel x shows the input's at centre + shift ± (x - centre) / scale.
 
     Frames are sampled bilinearly (reflected beyond the border), labels by nearest neighbour (ignored beyond it), motion
-    bilinearly with its values multiplied by the zoom and x negated under a mirror; it is invalid beyond the border.
+    bilinearly with its values multiplied by the zoom and x negated under a mirror; it is valid where all it was
+    interpolated from is, and where it still leads into the frame.
 
     Args:
         clip: any batch of clips.
@@ -102,7 +104,8 @@ def transform(clip: Clip, mirror: Tensor, scale: Tensor, shift: Tensor) -> Clip:
     y = torch.arange(height, device=device, dtype=torch.float32) - (height - 1) / 2
     x = (sign / scale)[:, None] * x + shift[:, :1] + (width - 1) / 2
     y = (1 / scale)[:, None] * y + shift[:, 1:] + (height - 1) / 2
-    inside = _within(x, width)[:, None, :] & _within(y, height)[:, :, None]
+    inside = _within(x, width, 0.5)[:, None, :] & _within(y, height, 0.5)[:, :, None]
+    covered = _within(x, width, 0.0)[:, None, :] & _within(y, height, 0.0)[:, :, None]
     grid = torch.stack(
         [
             (2 * x / (width - 1) - 1)[:, None, :].expand(batch, height, width),
@@ -119,11 +122,11 @@ def transform(clip: Clip, mirror: Tensor, scale: Tensor, shift: Tensor) -> Clip:
     motion = {
         pair: Motion(
             _sample(m.flow, grid, "bilinear", "border") * factor,
-            (_sample(m.valid.float(), grid, "nearest", "border") > 0.5) & inside[:, None],
+            _sample(m.valid.float(), grid, "bilinear", "zeros") > 0.999,
         )
         for pair, m in clip.motion.items()
     }
-    return Clip(frames, labels, {pair: _leaving_invalid(m) for pair, m in motion.items()}, clip.names)
+    return Clip(frames, labels, {pair: _leading_inside(m, covered) for pair, m in motion.items()}, clip.names)
 
 
 def _mirrored(clip: Clip, mirror: Tensor) -> Clip:
@@ -144,16 +147,14 @@ def _mirrored(clip: Clip, mirror: Tensor) -> Clip:
     )
 
 
-def _leaving_invalid(motion: Motion) -> Motion:
-    """Invalid where the motion now points out of the (zoomed) neighbour frame."""
-    height, width = motion.size
-    x = motion.flow[:, :1] + torch.arange(width, device=motion.flow.device)
-    y = motion.flow[:, 1:] + torch.arange(height, device=motion.flow.device)[:, None]
-    return Motion(motion.flow, motion.valid & _within(x, width) & _within(y, height))
+def _leading_inside(motion: Motion, covered: Tensor) -> Motion:
+    """Invalid where the motion leads out of the frame, or to what was filled in (not `covered`)."""
+    filled, within = warp(covered[:, None].float(), motion.flow)
+    return Motion(motion.flow, motion.valid & within & (filled > 0.999))
 
 
-def _within(position: Tensor, size: int) -> Tensor:
-    return (position >= -0.5) & (position <= size - 0.5)
+def _within(position: Tensor, size: int, margin: float) -> Tensor:
+    return (position >= -margin) & (position <= size - 1 + margin)
 
 
 def _sample(image: Tensor, grid: Tensor, mode: str, padding: str) -> Tensor:

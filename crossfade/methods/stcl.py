@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 from torch import Tensor
 
@@ -29,6 +28,7 @@ from crossfade.errors import unknown_name
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
 from crossfade.methods.batch_norm import copy_statistics, train_mode
 from crossfade.methods.category_alignment import AlignmentParameters, CategoryAlignment, View
+from crossfade.methods.feature_blend import BlendParameters, blend_edits
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.fused_domains import MixingParameters, Patches, Templates, choose_patches
 from crossfade.methods.labeller import LabelParameters, PseudoLabels, pseudo_labels
@@ -42,27 +42,6 @@ from crossfade.objectives.consistency import temporal_consistency
 from crossfade.objectives.cross_entropy import cross_entropy
 from crossfade.objectives.mixing import Layer, Mixed, class_mask, compose
 from crossfade.temporal.video_network import VideoNetwork, VideoOutput
-
-SHALLOW_STRIDE = 4
-
-
-class BlendParameters(BaseModel):
-    """Fusion of features: G_T ← U·(w·G_S + (1 − w)·G_T) + (1 − U)·G_T, on the union U of the shared patches.
-
-    Attributes:
-        level: "shallow": at stride 4 (the paper's words); "last": at the last stage (the code); "off".
-        weight: w.
-        mask: the target patch in U is the one that was pasted ("prev") or that of the clip's own target ("current",
-            published).
-        start: share of the steps after which it begins (published: 8,000 of 40,000).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    level: Literal["shallow", "last", "off"] = "shallow"
-    weight: float = Field(default=0.3, ge=0.0, le=1.0)
-    mask: Literal["prev", "current"] = "prev"
-    start: float = Field(default=0.2, ge=0.0, le=1.0)
 
 
 class ConsistencyParameters(BaseModel):
@@ -385,16 +364,7 @@ class _Fused:
         """The blend of S~'s features into T~'s (with gradients to both)."""
         if source_out is None or not self.blends:
             return None
-        blend, features = self.parameters.feature_blend, source_out.now.features
-        shallow = SHALLOW_STRIDE if SHALLOW_STRIDE in features else min(features)
-        stride = shallow if blend.level == "shallow" else max(features)
-        union = self._union()
-
-        def mixed_features(own: Tensor) -> Tensor:
-            mask = F.interpolate(union, own.shape[-2:], mode="nearest").to(own.dtype) * blend.weight
-            return own + mask * (features[stride].to(own.dtype) - own)
-
-        return {stride: mixed_features}
+        return blend_edits(self.parameters.feature_blend, source_out.now.features, self._union())
 
     def _union(self) -> Tensor:
         """(B, 1, H, W) float, where any shared patch lies now."""
