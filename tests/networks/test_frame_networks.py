@@ -1,0 +1,112 @@
+"""Contracts over every per-frame network, and the published key names of DeepLab-v2."""
+
+import pytest
+import torch
+
+from crossfade.errors import UserError
+from crossfade.networks import FRAME_NETWORKS, NetworkParameters, build_frame_network
+from crossfade.networks.deeplab_v2 import DeepLabV2
+from crossfade.networks.encoders import packaged_weights
+from crossfade.temporal.fusion import ScoreFusion
+
+SMALL = {
+    "deeplab": {"encoder": "tf_efficientnet_lite0", "pretrained": False, "channels": 16, "skip_channels": 8},
+    "deeplab_v2": {},
+}
+EDITED = {"deeplab": (4, 8, 16), "deeplab_v2": (4, 8)}
+
+
+@pytest.fixture(scope="module", params=FRAME_NETWORKS)
+def named(request):
+    torch.manual_seed(0)
+    network = build_frame_network(NetworkParameters(kind=request.param, **SMALL[request.param]), 5)
+    return request.param, network
+
+
+@pytest.mark.parametrize("size", [(64, 96), (65, 97)])
+def test_shapes_at_even_and_odd_sizes(named, size):
+    _, network = named
+    with torch.no_grad():
+        output = network.eval()(torch.rand(1, 3, *size))
+    assert output.logits.shape[:2] == (1, 5)
+    assert output.embedding.shape[-2:] == output.logits.shape[-2:]
+    for stride, features in output.features.items():
+        assert abs(features.shape[-1] - size[1] / stride) <= 2
+
+
+def test_every_parameter_is_in_one_group(named):
+    _, network = named
+    groups = network.parameter_groups()
+    ids = [id(p) for group in groups.values() for p in group]
+    assert sorted(ids) == sorted(id(p) for p in network.parameters())
+
+
+def test_evaluation_is_repeatable_and_does_not_depend_on_batch_mates(named):
+    _, network = named
+    network.eval()
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        together, alone = network(images).logits, network(images[:1]).logits
+    torch.testing.assert_close(together[:1], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_edits_reach_the_logits_and_gradients_reach_the_edit(named):
+    name, network = named
+    network.eval()
+    image = torch.rand(1, 3, 64, 64)
+    plain = network(image).logits
+    for stride in EDITED[name]:
+        offset = torch.zeros((), requires_grad=True)
+        edited = network(image, {stride: lambda f, offset=offset: f * 0.5 + offset}).logits
+        assert not torch.allclose(plain, edited), stride
+        edited.sum().backward()
+        assert offset.grad is not None
+        assert offset.grad.abs() > 0
+    with pytest.raises(ValueError, match="no stride"):
+        network(image, {3: lambda f: f})
+
+
+def test_published_keys_of_deeplab_v2():
+    """specs: 641 tensors with layer6 and score fusion, 642 with layer7; parameter counts as published."""
+    expected = {
+        (12, "layer6"): (641, 43_827_648),
+        (12, "layer7"): (642, 61_821_328),
+        (15, "layer7"): (642, 61_932_862),
+    }
+    for (classes, head), (tensors, parameters) in expected.items():
+        with torch.device("meta"):
+            network, fusion = DeepLabV2(classes, head), ScoreFusion(classes)
+        state = {**network.state_dict(), **fusion.state_dict()}
+        assert len(state) == tensors
+        assert sum(p.numel() for m in (network, fusion) for p in m.parameters()) == parameters
+        assert state["layer1.0.conv3.weight"].shape == (256, 64, 1, 1)
+        assert state["layer3.0.conv1.weight"].shape == (256, 512, 1, 1)
+        assert state["layer3.22.conv3.weight"].shape == (1024, 256, 1, 1)
+        assert state["layer5.conv2d_list.3.weight"].shape == (classes, 1024, 3, 3)
+        assert state["sf_layer.weight"].shape == (classes, 2 * classes, 1, 1)
+        if head == "layer7":
+            assert state["layer7.head.1.weight"].shape == (classes, 256, 1, 1)
+
+
+def test_output_of_deeplab_v2_has_the_published_size():
+    with torch.device("meta"):
+        network = DeepLabV2(12)
+        output = network(torch.rand(1, 3, 512, 1024))
+    assert output.logits.shape[-2:] == (65, 129)
+
+
+def test_packaged_weights_fit_the_encoder():
+    weights = packaged_weights("tf_efficientnet_lite0")
+    network = build_frame_network(NetworkParameters(kind="deeplab"), 11)
+    loaded = network.state_dict()["encoder.body.conv_stem.weight"]
+    assert torch.equal(loaded, weights["conv_stem.weight"])
+    assert sum(p.numel() for p in network.parameters()) < 3.5e6
+
+
+def test_mistakes_are_sentences():
+    with pytest.raises(UserError, match="did you mean 'deeplab'"):
+        build_frame_network(NetworkParameters(kind="deplab"), 5)
+    with pytest.raises(UserError, match="chanels"):
+        build_frame_network(NetworkParameters(kind="deeplab", chanels=3), 5)
+    with pytest.raises(UserError, match="tf_efficientnet_lite0"):
+        build_frame_network(NetworkParameters(kind="deeplab", encoder="tf_efficientnet_lit0"), 5)

@@ -1,0 +1,82 @@
+"""Streaming equals unrolling; no memory means the frame's own logits; fusion keeps out what is not valid."""
+
+import pytest
+import torch
+
+from crossfade.motion.field import Motion
+from crossfade.networks import NetworkParameters
+from crossfade.temporal import TEMPORAL, ModelParameters, build_video_network
+
+SMALL = NetworkParameters(kind="deeplab", pretrained=False, channels=16, skip_channels=8)
+
+
+def network_of(temporal):
+    torch.manual_seed(1)
+    network = build_video_network(ModelParameters(network=SMALL, temporal=temporal), 4).eval()
+    for parameter in network.temporal.parameters():
+        torch.nn.init.normal_(parameter)
+    return network
+
+
+def clip(frames=4, size=(64, 96)):
+    torch.manual_seed(2)
+    motion = {
+        (t, t - 1): Motion(torch.randn(1, 2, *size) * 4, torch.rand(1, 1, *size) > 0.2) for t in range(1, frames)
+    }
+    return torch.rand(1, frames, 3, *size), motion
+
+
+@pytest.mark.parametrize("temporal", TEMPORAL)
+def test_streaming_equals_unrolling(temporal):
+    network = network_of(temporal)
+    frames, motion = clip()
+    stream = network.stream()
+    with torch.no_grad():
+        for t in range(frames.shape[1]):
+            streamed = stream.step(frames[:, t], motion.get((t, t - 1)))
+            unrolled = network.unroll(frames[:, : t + 1], motion).logits
+            assert torch.equal(streamed, unrolled), t
+
+
+@pytest.mark.parametrize("temporal", TEMPORAL)
+def test_no_slots_means_the_frames_own_logits(temporal):
+    network = network_of(temporal)
+    frames, motion = clip()
+    with torch.no_grad():
+        output = network.frame(frames[:, 0])
+        assert torch.equal(network.temporal.read(output, []), output.logits)
+        alone = network.unroll(frames[:, :1], motion)
+    assert torch.equal(alone.logits, alone.now.logits)
+
+
+def test_untrained_fusion_changes_nothing():
+    network = build_video_network(ModelParameters(network=SMALL, temporal="fusion"), 4).eval()
+    frames, motion = clip()
+    with torch.no_grad():
+        output = network.unroll(frames, motion)
+    torch.testing.assert_close(output.logits, output.now.logits)
+
+
+def test_where_motion_is_not_valid_the_neighbour_has_no_say():
+    network = network_of("fusion")
+    frames, motion = clip(2)
+    other = frames.clone()
+    other[:, 0] = torch.rand_like(other[:, 0])
+    invalid = {(1, 0): Motion(motion[1, 0].flow, torch.zeros_like(motion[1, 0].valid))}
+    with torch.no_grad():
+        assert torch.equal(network.unroll(frames, invalid).logits, network.unroll(other, invalid).logits)
+        assert not torch.equal(network.unroll(frames, motion).logits, network.unroll(other, motion).logits)
+        everywhere = torch.ones(1, 1, 64, 96, dtype=torch.bool)
+        kept = network.unroll(frames, motion, keep=everywhere).logits
+        assert torch.equal(kept, network.unroll(other, motion, keep=everywhere).logits)
+
+
+def test_past_frames_take_no_gradient_unless_asked():
+    network = network_of("fusion").train()
+    frames, motion = clip(2)
+    frames.requires_grad_()
+    network.unroll(frames, motion).logits.sum().backward()
+    assert frames.grad[:, 0].abs().sum() == 0
+    frames.grad = None
+    network.unroll(frames, motion, no_grad_past=False).logits.sum().backward()
+    assert frames.grad[:, 0].abs().sum() > 0

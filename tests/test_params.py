@@ -1,0 +1,82 @@
+"""params.yaml: what ships is valid, and every mistake is one sentence with the nearest valid name."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from crossfade.errors import UserError
+from crossfade.params import read_params, switched
+
+SHIPPED = Path(__file__).resolve().parents[1] / "params.yaml"
+
+
+def edited(tmp_path, change):
+    raw = yaml.safe_load(SHIPPED.read_text())
+    change(raw)
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+def test_what_ships_is_valid():
+    params = read_params(SHIPPED)
+    assert {"source_only", "adabn", "self_training", "stcl", "oracle"} <= set(params.recipes)
+    assert params.training_of("source_only").steps == 0
+    assert params.training_of("stcl").steps == params.adaptation.steps
+
+
+MISTAKES = {
+    "top": (lambda p: p.update(sedes=[1]), "unknown key 'sedes'; did you mean 'seeds'"),
+    "pair": (lambda p: p["pairs"]["street"].update(targte="x"), "did you mean 'target'"),
+    "pair_source": (lambda p: p["pairs"]["street"].update(source="street_plane"), "did you mean 'street_plain'"),
+    "label_space": (lambda p: p["pairs"]["street"].update(label_space="camvid12"), "did you mean 'camvid11'"),
+    "method": (lambda p: p["recipes"]["stcl"]["method"].update(name="stlc"), "did you mean 'stcl'"),
+    "method_key": (lambda p: p["recipes"]["stcl"]["method"].update(self_trainig=1), "did you mean 'self_training'"),
+    "nested_key": (lambda p: p["recipes"]["stcl"]["method"].update(teacher={"deacy": 1}), "did you mean 'decay'"),
+    "network": (lambda p: p["recipes"]["stcl"].update(network="lite1"), "did you mean 'lite0'"),
+    "kind": (lambda p: p["networks"]["lite0"].update(kind="deplab"), "did you mean 'deeplab'"),
+    "temporal": (lambda p: p["recipes"]["stcl"].update(temporal="fuson"), "did you mean 'fusion'"),
+    "estimator": (lambda p: p["motion"]["street_camera"].update(estimator="diss", preset=None), "did you mean 'dis'"),
+    "data_set": (lambda p: p["data_sets"]["street_plain"].update(kind="stret"), "did you mean 'street'"),
+    "training": (lambda p: p["recipes"]["stcl"].update(training={"step": 3}), "did you mean 'steps'"),
+    "range": (lambda p: p["adaptation"].update(batch=0), "adaptation.batch"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_sentence(name, tmp_path):
+    change, expected = MISTAKES[name]
+    with pytest.raises(UserError) as error:
+        read_params(edited(tmp_path, change))
+    message = str(error.value)
+    assert expected in message
+    assert "params.yaml" in message
+    assert "\n" not in message
+
+
+def test_missing_and_broken_files(tmp_path):
+    with pytest.raises(UserError, match="is missing"):
+        read_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("seeds: [0\n")
+    with pytest.raises(UserError, match="not valid YAML"):
+        read_params(tmp_path / "params.yaml")
+
+
+def test_only_declared_sections_can_be_read():
+    params = read_params(SHIPPED, only=["pairs"])
+    assert "street" in params.pairs
+    with pytest.raises(AttributeError):
+        _ = params.recipes
+
+
+def test_switching_to_real_footage_and_back(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(switched(SHIPPED.read_text(), "street_camvid"))
+    params = read_params(path)
+    assert set(params.pairs) == {"street_camvid"}
+    assert params.pairs["street_camvid"].adapt_on == ("train", "val")
+    assert "seen, unlabelled" in params.pairs["street_camvid"].notes[0]
+    assert switched(path.read_text(), "street").count("  street: {") == 1
+    with pytest.raises(UserError, match="did you mean 'street_camvid'"):
+        switched(SHIPPED.read_text(), "street_camvit")
