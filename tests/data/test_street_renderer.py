@@ -33,15 +33,18 @@ def test_every_class_is_there_and_rare_ones_are_not_negligible() -> None:
     share = {}
     for look in ("plain", "camera"):
         counts = np.zeros(len(CLASS_NAMES))
-        for seed in range(14):
-            frame = next(iter(render_video((40, seed), look, 1, (96, 128))))
-            counts += np.bincount(frame.labels.ravel(), minlength=len(CLASS_NAMES))
+        for seed in range(12):
+            for frame in render_video((40, seed), look, 2, (96, 128), rate=0.5, spans=()):
+                counts += np.bincount(frame.labels.ravel(), minlength=len(CLASS_NAMES))
         share[look] = dict(zip(CLASS_NAMES, counts / counts.sum(), strict=True))
     for look, of in share.items():
         assert of.pop("train") == 0
         assert min(of.values()) > 0.0003, (look, of)
-        for name in ("pole", "sign", "light", "person", "bus", "truck", "sidewalk", "vegetation"):
-            assert of[name] > 0.005, (look, name, of[name])
+        for name in ("pole", "sign", "light", "person", "sidewalk", "vegetation"):
+            assert of[name] > 0.006, (look, name, of[name])
+        assert of["bus"] + of["truck"] > 0.015
+        assert of["wall"] + of["fence"] > 0.006
+        assert of["rider"] + of["bicycle"] + of["motorcycle"] > 0.006
         assert 0.2 < of["road"] < 0.45
         assert of["building"] > 0.1
 

@@ -101,7 +101,7 @@ def fence(length: float, height: float, colour: ArrayLike, style: int) -> Mesh:
     corners = [[0, 0, 0.03], [length, 0, 0.03], [length, 0, height], [0, 0, height]]
     texture = [[0, 0, style], [length, 0, style], [length, height, style], [0, height, style]]
     parts = [quads(np.array(corners), c.RAILING, colour, c.FENCE, np.array(texture))]
-    for x in np.arange(0, length + 0.1, 2.4):
+    for x in (0.0, length):
         parts.append(
             box((x - 0.05, -0.05, 0), (x + 0.05, 0.05, height + 0.08), c.PLASTER, np.asarray(colour) * 0.85, c.FENCE)
         )

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from crossfade.errors import UserError
 from crossfade.files import atomic_path
 from crossfade.motion.store import MotionArchive, MotionWriter
 
-RENDERER = 1
+RENDERER = 2
 """Raised when the renderer draws differently, so that videos of an earlier one are not taken for whole."""
 MEMBER_DATE = (1980, 1, 1, 0, 0, 0)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -95,7 +96,7 @@ def prepare(parameters: StreetParameters, folder: Path, workers: int) -> Manifes
 Job = tuple[str, int, int]
 
 
-def _render_all(parameters: StreetParameters, folder: Path, jobs: list[Job], workers: int):  # type: ignore[no-untyped-def]
+def _render_all(parameters: StreetParameters, folder: Path, jobs: list[Job], workers: int) -> Iterator[Job]:
     """Render, yielding each job when it is done."""
     if workers <= 1 or len(jobs) <= 1:
         for job in jobs:

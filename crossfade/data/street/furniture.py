@@ -55,7 +55,8 @@ def road_sign(rng: np.random.Generator, colour: ArrayLike) -> Mesh:
     sides = {0: 12, 1: 3, 2: 4, 3: 8}[kind]
     seed = 8 * int(rng.integers(64)) + kind
     centre = np.array((-0.08, 0, height))
-    plate = disc(centre, size * (1.25 if sides == 3 else 1.0), 0.03, c.SIGN_FACE, BACK, c.SIGN, sides, "x", seed)
+    radius, turn = size * (1.25 if sides == 3 else 1.0), 0.0 if sides == 4 else 0.5
+    plate = disc(centre, radius, 0.03, c.SIGN_FACE, BACK, c.SIGN, sides, "x", seed, turn)
     if sides == 3:  # stand it on its base
         x, y, z = np.moveaxis(plate.corners - centre, -1, 0)
         plate = replace(plate, corners=(np.stack([x, z, -y], -1) + centre).astype(np.float32))

@@ -208,9 +208,10 @@ def disc(
     sides: int = 10,
     axis: str = "y",
     seed: int = 0,
+    turn: float = 0.5,
 ) -> Mesh:
-    """A flat cylinder about the x or y axis; texture coordinates are relative to its centre."""
-    angle = (np.arange(sides) + 0.5) * 2 * np.pi / sides
+    """A flat cylinder about the x or y axis, turned by a share of a side; texture coordinates from its centre."""
+    angle = (np.arange(sides) + turn) * 2 * np.pi / sides
     rings = np.zeros((2, sides, 3))
     across, along = (0, 1) if axis == "y" else (1, 0)
     rings[:, :, across] = radius * np.cos(angle)

@@ -1,12 +1,13 @@
 """Town planning: blocks along both sides of the road, and what stands in them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from crossfade.data.street import buildings, furniture, ground, plants, vehicles
 from crossfade.data.street import classes as c
-from crossfade.data.street.geometry import Mesh
+from crossfade.data.street.geometry import Mesh, rotation_z
 from crossfade.data.street.looks import Town
 from crossfade.data.street.route import Route
 
@@ -59,10 +60,18 @@ class Plan:
 
     def front(self, mesh: Mesh, s: float, length: float, d: float, side: int, z: float = 0.0) -> None:
         """Put something `length` long (see `buildings`) beside the road, `d` > 0 from its middle, facing it."""
-        if side > 0:
-            self.add(mesh, s, d, 0.0, z)
-        else:
-            self.add(mesh, s + length, -d, np.pi, z)
+        ends = self.route.place([s, s + length], side * d, z)[::side]
+        chord = ends[1] - ends[0]
+        middle, turn = ends.mean(0), rotation_z(float(np.arctan2(chord[1], chord[0])))
+        self.objects.append(mesh.moved(middle - turn @ np.array((length / 2, 0, 0)), turn))
+
+    def follow(self, make: Callable[[float], Mesh], s: float, length: float, d: float, side: int, step: float) -> None:
+        """Put pieces of a wall or fence one after another along the bend; `make` gives one of a length."""
+        count = max(1, round(length / step))
+        for k in range(count):
+            at, part = s + k * length / count, length / count
+            ends = self.route.place([at, at + part], side * d)
+            self.front(make(float(np.hypot(*(ends[1] - ends[0])[:2]))), at, part, d, side, ground.KERB_HEIGHT)
 
     def kerbside(self, mesh: Mesh, s: float, side: int, inset: float = 0.5) -> None:
         """Put street furniture near the kerb, addressed to the traffic of its side of the road."""
@@ -159,17 +168,18 @@ def _houses(plan: Plan, s0: float, s1: float, side: int, edge: float) -> None:
 
 def _boundary(plan: Plan, s0: float, s1: float, side: int, d: float, kinds: dict[str, float]) -> None:
     """A wall, fence or hedge along the back of the sidewalk."""
-    town, rng, length = plan.town, plan.rng, s1 - s0
-    kind, z = plan.choose(kinds), ground.KERB_HEIGHT
+    town, rng = plan.town, plan.rng
+    kind = plan.choose(kinds)
     if kind == "wall":
         material = c.BRICK if rng.random() < 0.6 else c.PLASTER
-        height = rng.uniform(1.4, 3.0)
-        mesh = buildings.wall(length, height, plan.colour(town.garden_walls), material, int(rng.integers(1 << 20)))
+        height, colour, seed = rng.uniform(1.4, 3.0), plan.colour(town.garden_walls), int(rng.integers(1 << 20))
+        plan.follow(lambda n: buildings.wall(n, height, colour, material, seed), s0, s1 - s0, d, side, 4.0)
     elif kind == "fence":
-        mesh = buildings.fence(length, rng.uniform(1.1, 1.9), plan.colour(town.fences), int(rng.integers(3)))
+        height, colour, style = rng.uniform(1.1, 1.9), plan.colour(town.fences), int(rng.integers(3))
+        plan.follow(lambda n: buildings.fence(n, height, colour, style), s0, s1 - s0, d, side, 2.4)
     else:
-        mesh = plants.hedge(rng, length, rng.uniform(1.0, 1.8), plan.colour(town.leaves))
-    plan.front(mesh, s0, length, d, side, z)
+        height, colour = rng.uniform(1.0, 1.8), plan.colour(town.leaves)
+        plan.follow(lambda n: plants.hedge(rng, n, height, colour), s0, s1 - s0, d, side, 4.0)
 
 
 def _garden(plan: Plan, s0: float, s1: float, side: int, edge: float) -> None:
@@ -308,11 +318,14 @@ def _rails(plan: Plan, side: int) -> None:
         length = 2.4 * int(rng.integers(3, 8))
         clear = all(plan.free(s, side, 2.0) for s in (at, at + length / 2, at + length))
         if clear and rng.random() < plan.town.rails:
-            if style == 3:
-                rail = buildings.guard_rail(length, colour)
-            else:
-                rail = buildings.fence(length, rng.uniform(0.9, 1.2), colour, min(style, 1))
-            plan.front(rail, at, length, plan.half + 0.3, side, ground.KERB_HEIGHT)
+            height = rng.uniform(0.9, 1.2)
+
+            def piece(n: float, height: float = height) -> Mesh:
+                if style == 3:
+                    return buildings.guard_rail(n, colour)
+                return buildings.fence(n, height, colour, min(style, 1))
+
+            plan.follow(piece, at, length, plan.half + 0.3, side, 2.4)
         at += length + 1
 
 

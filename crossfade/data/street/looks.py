@@ -175,7 +175,7 @@ CAMERA_TOWN = Town(
     lane=(2.8, 3.3),
     parking=(2.0, 2.2),
     parking_lanes=0.5,
-    verges=0.25,
+    verges=0.4,
     rails=0.45,
     sidewalk=(1.7, 3.0),
     setback=(0.0, 0.6),
@@ -258,14 +258,14 @@ def _plain_sensor(rng: np.random.Generator) -> Sensor:
 
 
 def _camera_light(rng: np.random.Generator, weather: str) -> Light:
-    azimuth, elevation = rng.uniform(0, 2 * np.pi), rng.uniform(0.28, 0.75)
+    azimuth, elevation = rng.choice([0.0, np.pi]) + rng.normal(0, 0.7), rng.uniform(0.3, 0.8)
     warm = np.array((1.0, rng.uniform(0.84, 0.94), rng.uniform(0.64, 0.82)))
     strength = {"sunny": 1.9, "hazy": 0.8, "overcast": 0.0}[weather] * rng.uniform(0.85, 1.1)
     dim = {"sunny": 0.34, "hazy": 0.5, "overcast": 0.62}[weather] * rng.uniform(0.85, 1.15)
     grey = np.array((0.62, 0.64, 0.66)) * rng.uniform(0.8, 1.15)
     blue = {"sunny": (0.2, 0.34, 0.6), "hazy": (0.45, 0.53, 0.64), "overcast": tuple(grey)}[weather]
     pale = {"sunny": (0.68, 0.74, 0.8), "hazy": (0.8, 0.81, 0.81), "overcast": tuple(grey * 1.15)}[weather]
-    haze = {"sunny": rng.uniform(220, 500), "hazy": rng.uniform(100, 190), "overcast": rng.uniform(110, 260)}[weather]
+    haze = {"sunny": rng.uniform(220, 500), "hazy": rng.uniform(100, 190), "overcast": rng.uniform(180, 400)}[weather]
     return Light(
         sun=_towards(azimuth, elevation),
         sun_colour=tuple(warm * strength),

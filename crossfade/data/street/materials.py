@@ -255,7 +255,7 @@ def _sign(p: Surface) -> None:
     )
     p.paint(front & triangle & (radius > 0.26), red)
     p.paint(front & triangle & (np.abs(y) < 0.04) & (radius < 0.16), (0.04, 0.04, 0.04))
-    p.paint(front & diamond & (radius < 0.3), (0.85, 0.55, 0.04))
+    p.paint(front & diamond & (np.abs(y) + np.abs(z) < 0.33), (0.85, 0.55, 0.04))
     p.paint(front & stop, red)
     p.paint(front & stop & (np.abs(z) < 0.09) & (np.abs(y) < 0.26), white)
     p.paint(front & board & (style[:, 2] < 0.4), blue)

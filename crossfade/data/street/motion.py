@@ -14,8 +14,8 @@ def exact_motion(first: View, second: View) -> tuple[NDArray[np.float32], NDArra
 
     A point keeps its barycentric coordinates on its triangle, so its place in the second view is that of the moved
     triangle's point; the sky is infinitely far away. It is valid where it falls inside the second picture and the
-    surface seen there (its plane, evaluated at the exact place) has the point's own depth: nothing is in front of it, and
-    the nearest pixel does not fall beyond its outline.
+    surface seen there (its plane, evaluated at the exact place) has the point's own depth: nothing is in front of it,
+    and the nearest pixel does not fall beyond its outline.
 
     Returns:
         flow (2, H, W) float32 pixels, valid (H, W) bool.

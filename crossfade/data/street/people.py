@@ -1,9 +1,9 @@
 """People: jointed bodies that walk, pedal or sit. Local frame: feet at the origin, looking along +x."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from crossfade.data.street import classes as c
 from crossfade.data.street.geometry import Array, Mesh, ball, box, loft, merge, rotation_y, tube
@@ -26,52 +26,63 @@ class Limbs:
     scale: float
 
 
-def _trunk(shirt: ArrayLike, skin: ArrayLike, hair: ArrayLike, label: int, skirt: bool, helmet: bool) -> list[Mesh]:
+SKIN_SLOT, SHIRT_SLOT, TROUSERS_SLOT, HAIR_SLOT, SHOE_SLOT, BAG_SLOT = range(6)
+"""What a body's colours are for; bodies are made once, with the slot's number in place of the colour."""
+
+
+def _slot(number: int) -> tuple[float, float, float]:
+    return (float(number), 0.0, 0.0)
+
+
+def _trunk(label: int, skirt: bool, helmet: bool, bag: bool) -> Mesh:
+    """Torso, neck, head, hair or helmet, and on request a rucksack."""
+
     def section(z: float, depth: float, half: float) -> list[list[float]]:
-        corner = 0.6
-        return [
-            [depth, -half * corner, z],
-            [depth, half * corner, z],
-            [depth * 0.3, half, z],
-            [-depth, half * corner, z],
-            [-depth, -half * corner, z],
-            [depth * 0.3, -half, z],
-        ]
+        corner = 0.6 * half
+        front, back = [[depth, -corner, z], [depth, corner, z]], [[-depth, corner, z], [-depth, -corner, z]]
+        return [*front, [depth * 0.3, half, z], *back, [depth * 0.3, -half, z]]
 
     hem = (0.62, 0.19, 0.27) if skirt else (0.84, 0.12, 0.17)
     sections = [section(*hem), section(1.02, 0.11, 0.155), section(1.3, 0.13, 0.2), section(1.46, 0.1, 0.19)]
     head = (0.14, 0.125, 0.15) if helmet else (0.105, 0.085, 0.12)
-    return [
-        loft(sections, c.CLOTH, shirt, label),
-        tube((0, 0, 1.44), (0.01, 0, 1.56), (0.055, 0.05), c.SKIN, skin, label, sides=5),
-        ball((0.015, 0, 1.64), (0.1, 0.08, 0.125), c.SKIN, skin, label),
-        ball((-0.015, 0, 1.69), head, c.CLOTH, hair, label),
+    parts = [
+        loft(sections, c.CLOTH, _slot(SHIRT_SLOT), label),
+        tube((0, 0, 1.44), (0.01, 0, 1.56), (0.055, 0.05), c.SKIN, _slot(SKIN_SLOT), label, sides=5),
+        ball((0.015, 0, 1.64), (0.1, 0.08, 0.125), c.SKIN, _slot(SKIN_SLOT), label),
+        ball((-0.015, 0, 1.69), head, c.CLOTH, _slot(HAIR_SLOT), label),
     ]
+    if bag:
+        parts.append(box((-0.3, -0.15, 1.0), (-0.11, 0.15, 1.42), c.CLOTH, _slot(BAG_SLOT), label))
+    return merge(parts)
+
+
+@cache
+def _body(label: int, skirt: bool, helmet: bool, bag: bool) -> tuple[Mesh, ...]:
+    """The parts of a figure, coloured by slot."""
+    trousers, shirt = _slot(TROUSERS_SLOT), _slot(SHIRT_SLOT)
+    thigh = tube((0, 0, 0.03), (0, 0, -THIGH), (0.1, 0.072), c.CLOTH, trousers, label, sides=6)
+    shin = tube((0, 0, 0.02), (0, 0, -SHIN + 0.06), (0.072, 0.055), c.CLOTH, trousers, label, sides=6)
+    foot = box((-0.07, -0.045, -SHIN - 0.02), (0.18, 0.045, -SHIN + 0.07), c.CLOTH, _slot(SHOE_SLOT), label)
+    upper = tube((0, 0, 0.02), (0, 0, -UPPER_ARM), (0.062, 0.05), c.CLOTH, shirt, label, sides=5)
+    lower = tube((0, 0, 0.02), (0, 0, -FOREARM), (0.048, 0.038), c.CLOTH, shirt, label, sides=5)
+    hand = ball((0, 0, -FOREARM - 0.05), (0.045, 0.035, 0.07), c.SKIN, _slot(SKIN_SLOT), label)
+    side = (thigh, merge([shin, foot]), upper, merge([lower, hand]))
+    return (_trunk(label, skirt, helmet, bag), *side, *side)
 
 
 def figure(rng: np.random.Generator, label: int = c.PERSON, muted: float = 0.0, helmet: bool = False) -> Limbs:
     """Somebody, clothed at random; `muted` pulls the colours of the clothes towards grey."""
-    skin = np.array(SKINS[rng.integers(len(SKINS))])
     shirt, trousers = rng.uniform(0.04, 0.85, 3), rng.uniform(0.03, 0.4, 3)
     shirt = shirt * (1 - muted) + muted * 0.6 * shirt.mean()
     trousers = trousers * (1 - muted) + muted * 0.7 * trousers.mean()
     hair = rng.uniform(0.05, 0.9, 3) if helmet else np.array((0.12, 0.08, 0.05)) * rng.uniform(0.3, 2.5)
-    skirt = bool(rng.random() < 0.2) and label == c.PERSON
-    trunk = _trunk(shirt, skin, hair, label, skirt, helmet)
-    if label == c.PERSON and rng.random() < 0.35:
-        bag = rng.uniform(0.03, 0.5, 3)
-        trunk.append(box((-0.3, -0.15, 1.0), (-0.11, 0.15, 1.42), c.CLOTH, bag, label))
-    parts = [merge(trunk)]
-    shoe = (0.05, 0.04, 0.04)
-    for _ in (-1, 1):
-        parts.append(tube((0, 0, 0.03), (0, 0, -THIGH), (0.1, 0.072), c.CLOTH, trousers, label, sides=6))
-        shin = tube((0, 0, 0.02), (0, 0, -SHIN + 0.06), (0.072, 0.055), c.CLOTH, trousers, label, sides=6)
-        foot = box((-0.07, -0.045, -SHIN - 0.02), (0.18, 0.045, -SHIN + 0.07), c.CLOTH, shoe, label)
-        parts.append(merge([shin, foot]))
-        parts.append(tube((0, 0, 0.02), (0, 0, -UPPER_ARM), (0.062, 0.05), c.CLOTH, shirt, label, sides=5))
-        lower = tube((0, 0, 0.02), (0, 0, -FOREARM), (0.048, 0.038), c.CLOTH, shirt, label, sides=5)
-        parts.append(merge([lower, ball((0, 0, -FOREARM - 0.05), (0.045, 0.035, 0.07), c.SKIN, skin, label)]))
-    return Limbs(tuple(parts), float(rng.uniform(0.9, 1.07)))
+    skin, bag = SKINS[rng.integers(len(SKINS))], rng.uniform(0.03, 0.5, 3)
+    walks = label == c.PERSON
+    body = _body(label, walks and bool(rng.random() < 0.2), helmet, walks and bool(rng.random() < 0.35))
+    palette = np.array([skin, shirt, trousers, hair, (0.05, 0.04, 0.04), bag], np.float32)
+    scale = float(rng.uniform(0.9, 1.07)) if walks else 1.0
+    parts = tuple(replace(m, colour=palette[m.colour[:, 0].astype(int)]).scaled(scale) for m in body)
+    return Limbs(parts, scale)
 
 
 def _chain(joint: Array, angles: tuple[float, float], length: float) -> tuple[list[Array], list[Array]]:

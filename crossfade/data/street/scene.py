@@ -45,15 +45,11 @@ class Actor:
     path: Path
     pose: Pose
 
-    def corners(self, route: Route, time: float) -> Array:
-        """(N, 3, 3) the corners of all its parts' triangles at a time."""
+    def frames(self, route: Route, time: float) -> tuple[Array, Array]:
+        """Rotations (P, 3, 3) and places (P, 3) of its parts in the world at a time, seconds."""
         turn, place = self.path.frame(route, time)
         rotations, offsets = self.pose(time)
-        moved = [
-            m.corners @ (turn @ r).T + (turn @ o + place)
-            for m, r, o in zip(self.parts, rotations, offsets, strict=True)
-        ]
-        return np.concatenate(moved).astype(np.float32)
+        return turn @ rotations, offsets @ turn.T + place
 
 
 def still(_: float) -> tuple[Array, Array]:
@@ -69,6 +65,7 @@ class Scene:
         mesh: all triangles: what stands still first, then the actors one after another.
         starts: (O + 1,) first triangle of each object.
         static: number of triangles that stand still.
+        part: (N − static,) which of all the actors' parts each other triangle belongs to.
         speed: of the camera's car, m/s.
         lane_offset: d of the camera's car.
     """
@@ -79,6 +76,7 @@ class Scene:
     mesh: Mesh
     starts: NDArray[np.int64]
     static: int
+    part: NDArray[np.int64]
     actors: tuple[Actor, ...]
     speed: float
     lane_offset: float
@@ -86,8 +84,11 @@ class Scene:
 
     def corners(self, time: float) -> Array:
         """(N, 3, 3) all triangles' corners in the world at a time, seconds."""
-        moving = [actor.corners(self.route, time) for actor in self.actors]
-        return np.concatenate([self.mesh.corners[: self.static], *moving])
+        frames = [actor.frames(self.route, time) for actor in self.actors]
+        rotations, places = (np.concatenate(parts) for parts in zip(*frames, strict=True))
+        turn = rotations.transpose(0, 2, 1)[self.part]
+        moving = self.mesh.corners[self.static :] @ turn + places[self.part][:, None]
+        return np.concatenate([self.mesh.corners[: self.static], moving], dtype=np.float32)
 
 
 def make_scene(seed: tuple[int, ...], look: Look, duration: float) -> Scene:
@@ -105,7 +106,9 @@ def make_scene(seed: tuple[int, ...], look: Look, duration: float) -> Scene:
     starts = np.concatenate([[0], np.cumsum([len(m) for m in meshes])])
     mesh = merge(meshes)
     static = sum(len(m) for m in plan.objects)
-    return Scene(look, route, plan, mesh, starts, static, actors, speed, ego, int(rng.integers(1 << 30)))
+    sizes = [len(part) for actor in actors for part in actor.parts]
+    part = np.repeat(np.arange(len(sizes)), sizes)
+    return Scene(look, route, plan, mesh, starts, static, part, actors, speed, ego, int(rng.integers(1 << 30)))
 
 
 def _headway(plan: Plan, speed: float, duration: float, least: float) -> tuple[float, float]:
@@ -162,7 +165,6 @@ def _riding(plan: Plan, path: Path) -> Actor:
     """A cyclist or a motorcyclist on a path."""
     rng = plan.rng
     limbs = people.figure(rng, c.RIDER, plan.town.muted_clothes, helmet=bool(rng.random() < 0.6))
-    limbs = people.Limbs(limbs.parts, 1.0)
     colour = plan.colour(plan.town.cars)
     if rng.random() < 0.33:
         rider = people.seated(limbs)
@@ -199,7 +201,6 @@ def _cyclists(plan: Plan, speed: float, duration: float) -> list[Actor]:
 def _walker(plan: Plan, path: Path) -> Actor:
     rng = plan.rng
     limbs = people.figure(rng, c.PERSON, plan.town.muted_clothes)
-    limbs = people.Limbs(tuple(m.scaled(limbs.scale) for m in limbs.parts), limbs.scale)
     pace, phase = float(np.hypot(path.speed, path.drift)), rng.uniform(0, 6)
     stride = min(1.0, pace / 1.2)
     return Actor((*limbs.parts,), path, lambda time: people.walking(limbs, phase + 4.3 * pace * time, stride))

@@ -1,5 +1,8 @@
 """Vehicles, standing at the origin and looking along +x: cars, vans, lorries, buses, motorcycles, bicycles."""
 
+from dataclasses import replace
+from functools import cache
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -192,13 +195,26 @@ def _ring(x: float, radius: float, width: float, label: int, tyre: float = 0.05)
     return merge(sides).moved((x, 0, radius))
 
 
+PAINTED = (-1.0, 0.0, 0.0)
+"""Stands for the colour that a model of which there is only one gets later."""
+
+
+def _painted(model: Mesh, colour: ArrayLike) -> Mesh:
+    return replace(model, colour=np.where(model.colour[:, :1] < 0, np.asarray(colour, np.float32), model.colour))
+
+
 def bicycle(colour: ArrayLike) -> Mesh:
     """A bicycle: spoked wheels, diamond frame, handlebar, saddle."""
+    return _painted(_bicycle(), colour)
+
+
+@cache
+def _bicycle() -> Mesh:
     crank, seat, head = (-0.02, 0, 0.32), (-0.2, 0, 0.92), (0.36, 0, 0.9)
     rear, front = (-0.52, 0, 0.34), (0.54, 0, 0.34)
     bars = [(crank, seat), (crank, head), (seat, head), (rear, seat), (rear, crank), (head, front)]
     parts = [_ring(-0.52, 0.34, 0.022, c.BICYCLE), _ring(0.54, 0.34, 0.022, c.BICYCLE)]
-    parts += [tube(a, b, (0.028, 0.028), c.PAINT, colour, c.BICYCLE, sides=4) for a, b in bars]
+    parts += [tube(a, b, (0.028, 0.028), c.PAINT, PAINTED, c.BICYCLE, sides=4) for a, b in bars]
     parts.append(tube((0.34, -0.27, 1.02), (0.34, 0.27, 1.02), (0.022, 0.022), c.METAL, DARK, c.BICYCLE, sides=4))
     parts.append(box((-0.34, -0.07, 0.92), (-0.08, 0.07, 0.98), c.PLASTER, DARK, c.BICYCLE))
     return merge(parts)
@@ -206,12 +222,17 @@ def bicycle(colour: ArrayLike) -> Mesh:
 
 def motorcycle(colour: ArrayLike) -> Mesh:
     """A motorcycle: thick wheels, tank, seat, engine, lamps at both ends."""
+    return _painted(_motorcycle(), colour)
+
+
+@cache
+def _motorcycle() -> Mesh:
     grey = (0.25, 0.25, 0.26)
     parts = [
         disc((-0.68, 0, 0.31), 0.31, 0.16, c.TYRE, RUBBER, c.MOTORCYCLE),
         disc((0.72, 0, 0.31), 0.31, 0.13, c.TYRE, RUBBER, c.MOTORCYCLE),
         box((-0.3, -0.17, 0.25), (0.32, 0.17, 0.62), c.METAL, grey, c.MOTORCYCLE),
-        tube((-0.1, 0, 0.82), (0.42, 0, 0.88), (0.15, 0.19), c.PAINT, colour, c.MOTORCYCLE, caps=True),
+        tube((-0.1, 0, 0.82), (0.42, 0, 0.88), (0.15, 0.19), c.PAINT, PAINTED, c.MOTORCYCLE, caps=True),
         tube((-0.95, 0, 0.88), (0.0, 0, 0.76), (0.1, 0.15), c.PLASTER, DARK, c.MOTORCYCLE, caps=True),
         tube((0.5, -0.36, 1.05), (0.5, 0.36, 1.05), (0.025, 0.025), c.METAL, DARK, c.MOTORCYCLE, sides=4),
         tube((0.72, -0.09, 0.31), (0.46, -0.09, 1.02), (0.035, 0.035), c.METAL, grey, c.MOTORCYCLE, sides=4),
