@@ -36,7 +36,7 @@ def test_round_trip(saved):
 
 
 def test_other_label_space(saved):
-    with pytest.raises(UserError, match="camvid11.*not 'cityscapes19'"):
+    with pytest.raises(UserError, match=r"camvid11.*not 'cityscapes19'"):
         load_model(saved[0], load_label_space("cityscapes19"))
 
 

@@ -20,9 +20,7 @@ def network_of(temporal):
 
 def clip(frames=4, size=(64, 96)):
     torch.manual_seed(2)
-    motion = {
-        (t, t - 1): Motion(torch.randn(1, 2, *size) * 4, torch.rand(1, 1, *size) > 0.2) for t in range(1, frames)
-    }
+    motion = {(t, t - 1): Motion(torch.randn(1, 2, *size) * 4, torch.rand(1, 1, *size) > 0.2) for t in range(1, frames)}
     return torch.rand(1, frames, 3, *size), motion
 
 

@@ -1,0 +1,106 @@
+"""Clips, neighbours, order; labels stay unread where they must."""
+
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+import torch
+
+from crossfade.data.loading import ClipDataset, StepSampler, batches, collate, frames_in_order
+from crossfade.errors import UserError
+
+PAIR = {"offsets": (-1, 0), "motion": ((1, 0),)}
+
+
+def test_a_clip_holds_frames_labels_and_motion(domain):
+    clip = ClipDataset(domain, **PAIR, labels=True)[3]
+    assert clip.names == ("train/a/3",)
+    assert clip.frames.shape == (1, 2, 3, 24, 32)
+    assert clip.labels.shape == (1, 2, 24, 32)
+    motion = clip.motion[1, 0]
+    assert torch.allclose(motion.flow[:, 0], torch.tensor(3.0), atol=1 / 64)
+    moved = clip.frames[:, 0, :, :, 3:]
+    assert torch.equal(moved, clip.frames[:, 1, :, :, :-3])
+
+
+def test_a_frame_without_neighbour_stands_in_for_itself(domain):
+    dataset = ClipDataset(domain, **PAIR)
+    for index in (0, 5 + 3):  # the first frame of a video; the first after a gap in time
+        clip = dataset[index]
+        assert torch.equal(clip.frames[:, 0], clip.frames[:, 1])
+        assert not clip.motion[1, 0].valid.any()
+        assert not clip.motion[1, 0].flow.any()
+    assert dataset[1].motion[1, 0].valid.any()
+
+
+def test_unlabelled_reading_opens_no_label_file(domain):
+    for path in domain.manifest.root.rglob("*_label.png"):
+        path.write_bytes(b"not an image")
+    clip = ClipDataset(domain, **PAIR)[2]
+    assert clip.labels is None
+    with pytest.raises(UserError, match="label"):
+        ClipDataset(domain, **PAIR, labels=True)[2]
+
+
+def test_resizing_scales_motion_by_both_ratios(domain):
+    half = replace(domain, size=(12, 16))
+    clip = ClipDataset(half, **PAIR, labels=True)[3]
+    assert torch.allclose(clip.motion[1, 0].flow[:, 0], torch.tensor(1.5), atol=1 / 64)
+    assert clip.labels.shape[-2:] == (12, 16)
+
+
+def test_motion_of_another_video_is_refused(domain):
+    folder = domain.motion / "train"
+    (folder / "a.motion").write_bytes((folder / "b.motion").read_bytes())
+    with pytest.raises(UserError, match="does not fit video a"):
+        ClipDataset(domain, **PAIR)[1]
+
+
+def test_order_is_a_function_of_seed_step_and_rank():
+    steps = [list(islice(StepSampler(10, 4, seed=3), 10)) for _ in range(2)]
+    assert steps[0] == steps[1]
+    assert list(islice(StepSampler(10, 4, seed=3, first_step=6), 4)) == steps[0][6:]
+    flat = [k for batch in steps[0] for k in batch]
+    assert all(sorted(flat[e : e + 10]) == list(range(10)) for e in range(0, 40, 10))
+    assert flat[:10] != flat[10:20]
+    assert list(islice(StepSampler(10, 4, seed=4), 10)) != steps[0]
+    ranks = [list(islice(StepSampler(10, 2, 3, rank=r, world=2), 10)) for r in (0, 1)]
+    together = [a + b for a, b in zip(*ranks, strict=True)]
+    assert together == steps[0]
+
+
+def test_workers_change_nothing_and_resume_is_a_later_start(domain):
+    dataset = ClipDataset(domain, **PAIR, labels=True)
+    alone = list(islice(batches(dataset, 3, seed=1), 5))
+    helped = list(islice(batches(dataset, 3, seed=1, workers=2), 5))
+    later = list(islice(batches(dataset, 3, seed=1, first_step=2), 3))
+    for clip, other in [*zip(alone, helped, strict=True), *zip(alone[2:], later, strict=True)]:
+        assert clip.names == other.names
+        assert torch.equal(clip.frames, other.frames)
+        assert torch.equal(clip.motion[1, 0].flow, other.motion[1, 0].flow)
+
+
+def test_reading_leaves_the_global_generator_alone(domain):
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    next(batches(ClipDataset(domain), 2, seed=1))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_collate_joins_everything(domain):
+    dataset = ClipDataset(domain, **PAIR, labels=True)
+    clip = collate([dataset[1], dataset[2]])
+    assert clip.frames.shape[0] == clip.labels.shape[0] == clip.motion[1, 0].flow.shape[0] == len(clip.names) == 2
+
+
+def test_a_video_in_order(domain):
+    seen = list(frames_in_order(domain, domain.videos[0]))
+    assert [s.motion is None for s in seen] == [True, False, False, False, False]
+    assert seen[2].label.shape == (1, 24, 32)
+    assert seen[1].frame.max() <= 1.0
+
+
+def test_nothing_to_read_is_an_error(domain):
+    with pytest.raises(UserError, match="no split 'test'"):
+        ClipDataset(replace(domain, splits=("test",)))
