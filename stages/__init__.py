@@ -7,10 +7,14 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from crossfade.errors import UserError
+from crossfade.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
+    from crossfade.params import Params
     from crossfade.training import Knobs
+
+NAMED = {"data_set": "data_sets", "pair": "pairs", "network": "networks", "recipe": "recipes"}
+"""Options that name an entry, and the section of params.yaml it has to be in."""
 
 
 def run(main: Callable[[], None]) -> None:
@@ -57,6 +61,22 @@ def _gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def load(options: argparse.Namespace) -> "Params":
+    """params.yaml, all of it checked, narrowed to what dvc.yaml declares for this stage.
+
+    Raises:
+        UserError: it is not valid, or what an option names is not in it.
+    """
+    from crossfade.params import read_params
+
+    params = read_params(only=sections())
+    for option, section in NAMED.items():
+        name = vars(options).get(option)
+        if name is not None and name not in vars(params).get(section, {name: None}):
+            raise unknown_name(f"{option} (--{option.replace('_', '-')})", name, vars(params)[section])
+    return params
 
 
 def sections() -> list[str] | None:

@@ -1,14 +1,13 @@
 """Adapt a pretrained network to the target of a pair with a recipe → models/<pair>/<recipe>/seed-<n>/."""
 
 from crossfade.experiment import Place, adapt
-from crossfade.params import read_params
-from stages import arguments, knobs, run, sections
+from stages import arguments, knobs, load, run
 
 
 def main() -> None:
     """`python -m stages.adapt --pair NAME --recipe NAME --seed N`."""
     options = arguments(__doc__ or "", "pair", "recipe", "seed")
-    params = read_params(only=sections())
+    params = load(options)
     folder = adapt(Place(), params, options.pair, options.recipe, options.seed, knobs(options))
     print(f"wrote {folder}")
 

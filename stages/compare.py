@@ -2,15 +2,14 @@
 
 from crossfade.data.labels import load_label_space
 from crossfade.experiment import Place
-from crossfade.params import read_params
 from crossfade.report import compare, print_table
-from stages import arguments, run, sections
+from stages import arguments, load, run
 
 
 def main() -> None:
     """`python -m stages.compare --pair NAME`."""
     options = arguments(__doc__ or "", "pair")
-    params = read_params(only=sections())
+    params = load(options)
     place, pair = Place(), params.pairs[options.pair]
     folder = place.root / "reports" / options.pair
     comparison = compare(

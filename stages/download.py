@@ -2,14 +2,13 @@
 
 from crossfade.data import prepare_data_set
 from crossfade.experiment import Place
-from crossfade.params import read_params
-from stages import arguments, run, sections
+from stages import arguments, load, run
 
 
 def main() -> None:
     """`python -m stages.download --data-set NAME`."""
     options = arguments(__doc__ or "", "data_set")
-    params = read_params(only=sections())
+    params = load(options)
     folder = Place().data(options.data_set)
     manifest = prepare_data_set(params.data_sets[options.data_set], folder, options.workers)
     frames = sum(len(video.frames) for video in manifest.videos)

@@ -1,15 +1,14 @@
 """Score a model on the target's evaluation split → metrics/<pair>/<recipe>/seed-<n>.json, evaluations/…/."""
 
 from crossfade.experiment import Place
-from crossfade.params import read_params
 from crossfade.scoring import score
-from stages import arguments, run, sections
+from stages import arguments, load, run
 
 
 def main() -> None:
     """`python -m stages.evaluate --pair NAME --recipe NAME --seed N`."""
     options = arguments(__doc__ or "", "pair", "recipe", "seed")
-    params = read_params(only=sections())
+    params = load(options)
     print(score(Place(), params, options.pair, options.recipe, options.seed, options.device))
 
 

@@ -2,14 +2,13 @@
 
 from crossfade.experiment import Place
 from crossfade.pair_index import index_pair
-from crossfade.params import read_params
-from stages import arguments, run, sections
+from stages import arguments, load, run
 
 
 def main() -> None:
     """`python -m stages.index --pair NAME`."""
     options = arguments(__doc__ or "", "pair")
-    params = read_params(only=sections())
+    params = load(options)
     for line in index_pair(Place(), options.pair, params.pairs[options.pair]):
         print(line)
 

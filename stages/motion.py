@@ -3,14 +3,13 @@
 from crossfade.data.manifest import Manifest
 from crossfade.experiment import Place
 from crossfade.motion.estimate import estimate_data_set
-from crossfade.params import read_params
-from stages import arguments, run, sections
+from stages import arguments, load, run
 
 
 def main() -> None:
     """`python -m stages.motion --data-set NAME`."""
     options = arguments(__doc__ or "", "data_set")
-    params = read_params(only=sections())
+    params = load(options)
     manifest = Manifest.load(Place().data(options.data_set))
     folder = Place().motion(options.data_set)
     estimate_data_set(manifest, params.motion[options.data_set], folder, options.workers)
