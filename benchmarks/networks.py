@@ -1,0 +1,74 @@
+"""Networks: a training step, and a streamed frame against encoding both frames again."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from crossfade.motion.field import Motion
+from crossfade.networks import NetworkParameters
+from crossfade.temporal import ModelParameters, build_video_network
+
+SIZE = (192, 256)
+
+
+def rows() -> list[dict[str, Any]]:
+    """Forward and backward in both memory formats; streaming against unrolling."""
+    return [*_training(), _streaming()]
+
+
+def _training() -> list[dict[str, Any]]:
+    seconds = {}
+    for name, layout in (("contiguous", torch.contiguous_format), ("channels_last", torch.channels_last)):
+        network = _network("none").train().to(memory_format=layout)  # type: ignore[call-overload]
+        images = torch.rand(4, 3, *SIZE)
+
+        def step(network: Any = network, images: torch.Tensor = images) -> None:
+            network.frame(images).logits.mean().backward()
+
+        seconds[name] = _median(step, 5)
+    ratio = seconds["contiguous"] / seconds["channels_last"]
+    return [
+        {
+            "what": "lite0 forward + backward, batch 4, 256x192, channels_last",
+            "value": seconds["channels_last"],
+            "unit": "s",
+            "against": "the same, contiguous",
+            "ratio": ratio,
+        }
+    ]
+
+
+def _streaming() -> dict[str, Any]:
+    network = _network("fusion").eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    frames = torch.rand(1, 2, 3, *SIZE)
+    motion = {(1, 0): Motion(torch.zeros(1, 2, *SIZE), torch.ones(1, 1, *SIZE, dtype=torch.bool))}
+    stream = network.stream()
+    with torch.inference_mode():
+        stream.step(frames[:, 0], None)
+        streamed = _median(lambda: stream.step(frames[:, 1], motion[1, 0]), 15)
+        unrolled = _median(lambda: network.unroll(frames, motion), 15)
+    return {
+        "what": "two-frame fusion, one streamed frame, 256x192",
+        "value": streamed * 1000,
+        "unit": "ms",
+        "against": "encoding both frames again",
+        "ratio": unrolled / streamed,
+    }
+
+
+def _network(temporal: str) -> Any:
+    parameters = NetworkParameters(kind="deeplab", pretrained=False)
+    return build_video_network(ModelParameters(network=parameters, temporal=temporal), 11)
+
+
+def _median(work: Callable[[], object], times: int) -> float:
+    work()
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
