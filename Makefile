@@ -10,10 +10,10 @@ demo: $(READY)   ## the whole graph on the built-in pair, then the comparison
 	dvc repro && python -m stages.show
 
 camvid: $(READY)   ## the same graph on real footage: make camvid CAMVID=path/to/SegNet/CamVid
-	python -m stages.switch street_camvid camvid=$(CAMVID) && dvc repro && python -m stages.show
+	python -m stages.switch street_camvid camvid=$(CAMVID) && dvc repro compare@street_camvid && python -m stages.show
 
 test: lint   ## lint, types, tests
-	pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	ruff check . && ruff format --check . && mypy
@@ -25,7 +25,7 @@ ui: $(READY)   ## MLflow's comparison of all runs, at http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 clean:   ## everything the graph made; the environment stays
-	rm -rf data/street_* motion pairs pretrained models metrics evaluations reports checkpoints mlflow.db mlartifacts .prefect
+	rm -rf data/street_* data/camvid motion pairs pretrained models metrics evaluations reports checkpoints mlflow.db mlartifacts .prefect
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
