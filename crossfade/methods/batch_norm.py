@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -67,9 +68,9 @@ def following_statistics(module: nn.Module, momentum: float) -> Iterator[None]:
         assert isinstance(layer, _BatchNorm)
         assert layer.running_mean is not None
         assert layer.running_var is not None
-        variance, mean = torch.var_mean(inputs[0].detach().float(), dim=(0, 2, 3))
-        layer.running_mean.lerp_(mean.to(layer.running_mean.dtype), momentum)
-        layer.running_var.lerp_(variance.to(layer.running_var.dtype), momentum)
+        # for its side effect on the statistics: several times faster than torch.var_mean on a CPU
+        with torch.no_grad():
+            F.batch_norm(inputs[0], layer.running_mean, layer.running_var, training=True, momentum=momentum)
 
     handles = [layer.register_forward_pre_hook(follow) for layer in batch_norms(module) if not layer.training]
     try:
