@@ -23,8 +23,8 @@ class LabelParameters(BaseModel):
         labeller: "ema": the teacher; "frozen": the starting network; "frozen_then_self": that, and from `switch` on the
             student itself in train mode (published); "self": the student from the start.
         switch: share of the steps after which the student labels (published: 8,000 of 40,000).
-        over_motion: which prediction is believed, see `combine_over_motion` (published: "warped"; all but "now" cost the
-            labeller a frame more).
+        over_motion: which prediction is believed, see `combine_over_motion` (published: "warped"; all but "now" cost
+            the labeller a frame more).
         fill: with "warped", where motion is not valid: the frame's "own" prediction (one more forward), or "ignore".
         mirror: probability that the labeller sees the frames mirrored (published: 0.5).
         mirror_warp: "correct": motion mirrored with its sign, the prediction un-mirrored, then warped; "legacy": motion
