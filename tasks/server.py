@@ -4,6 +4,7 @@ Prefect's own temporary server prints some 150 lines of cancelled tasks when a f
 of our own, stopped after the last task, prints nothing.
 """
 
+import atexit
 import os
 import socket
 import subprocess
@@ -34,13 +35,16 @@ def quiet_environment(home: Path) -> None:
 
 @contextmanager
 def server(home: Path) -> Iterator[str]:
-    """The address of a Prefect server: the configured one, or one that lives as long as the context.
+    """The address of a Prefect server: the configured one, or one that lives as long as this process.
 
     Raises:
         RuntimeError: it did not start.
     """
-    if os.environ.get("PREFECT_API_URL"):
-        yield os.environ["PREFECT_API_URL"]
+    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+
+    configured = get_current_settings().api.url
+    if configured:
+        yield str(configured)
         return
     home.mkdir(parents=True, exist_ok=True)
     port = _free_port()
@@ -48,21 +52,23 @@ def server(home: Path) -> Iterator[str]:
     log = home / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
+            [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)],
             stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
+    # At exit, because Prefect sends its last logs and events when threads end, which comes first.
+    atexit.register(_stop, process)
     address = f"http://127.0.0.1:{port}/api"
-    try:
-        _wait(f"{address}/health", process, log)
-        os.environ["PREFECT_API_URL"] = address
+    _wait(f"{address}/health", process, log)
+    with temporary_settings(updates={PREFECT_API_URL: address}):
         yield address
-    finally:
-        os.environ.pop("PREFECT_API_URL", None)
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _wait(health: str, process: subprocess.Popen[bytes], log: Path) -> None:

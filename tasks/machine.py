@@ -1,0 +1,88 @@
+"""What the stages of a flow share: so many at a time, and the GPUs."""
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import final
+
+
+@final
+class Machine:
+    """Places for stages and GPUs for those that ask; a stage that waits for either holds nothing."""
+
+    def __init__(self, workers: int, gpus: Sequence[str] = ()) -> None:
+        """Share out.
+
+        Args:
+            workers: stages side by side.
+            gpus: as CUDA_VISIBLE_DEVICES names them; none = GPUs are not shared out.
+        """
+        self._workers, self._gpus, self._total = workers, list(gpus), len(gpus)
+        self._change = threading.Condition()
+        self._running: set[int] = set()
+        self._stopped = False
+
+    @contextmanager
+    def hold(self, gpus: int) -> Iterator[list[str] | None]:
+        """Wait for a place and for `gpus` GPUs (at most all there are), and give them back afterwards.
+
+        Yields the GPUs to see; None where they are not shared out, or the stage wants none.
+        """
+        wanted = min(gpus, self._total)
+        with self._change:
+            self._change.wait_for(lambda: self._workers > 0 and len(self._gpus) >= wanted)
+            self._workers -= 1
+            taken, self._gpus = self._gpus[:wanted], self._gpus[wanted:]
+        try:
+            yield taken or None
+        finally:
+            with self._change:
+                self._workers += 1
+                self._gpus += taken
+                self._change.notify_all()
+
+    def run(self, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[str]:
+        """Run a command, yielding the lines it prints.
+
+        Raises:
+            subprocess.CalledProcessError: it failed, or the machine was stopped.
+        """
+        with self._change:
+            if self._stopped:
+                raise subprocess.CalledProcessError(-signal.SIGINT, command)
+            process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                start_new_session=True, errors="replace",
+            )  # fmt: skip
+            self._running.add(process.pid)
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                yield line.rstrip()
+        finally:
+            status = process.wait()
+            with self._change:
+                self._running.discard(process.pid)
+        if status:
+            raise subprocess.CalledProcessError(status, command)
+
+    def stop(self) -> None:
+        """Interrupt everything that runs, as Ctrl-C would; nothing starts any more."""
+        with self._change:
+            self._stopped = True
+            for process in self._running:
+                os.killpg(process, signal.SIGINT)
+
+
+def visible_gpus(count: int | None) -> list[str]:
+    """The first `count` GPUs (None: all) that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None and shutil.which("nvidia-smi"):
+        query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+        listed = ",".join(subprocess.run(query, capture_output=True, text=True, check=False).stdout.split())
+    found = [name.strip() for name in (listed or "").split(",") if name.strip()]
+    return found if count is None else (found or [str(k) for k in range(count)])[:count]
