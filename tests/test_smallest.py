@@ -106,14 +106,13 @@ def test_the_whole_graph(clone):
     edited = json.loads(json.dumps(PARAMS))
     edited["recipes"]["stcl"]["method"]["source_fused"] = 0.5
     write(clone, edited)
-    stages = {"adapt@street-stcl-0", "evaluate@street-stcl-0", "compare@street"}
-    assert stages <= changed(clone)
-    assert not {s for s in changed(clone) if s.startswith(("download", "motion", "index", "pretrain"))}
-    assert "adapt@street-source_only-0" not in changed(clone)
+    assert changed(clone) == {"adapt@street-stcl-0", "compare@street"}  # evaluation follows once the model has changed
 
     # The flow runs it; afterwards DVC finds nothing to do.
     flow = call(clone, sys.executable, "-m", "flows.benchmark", "--workers", "2")
     assert "Running stage 'adapt@street-stcl-0'" in flow
+    assert "Running stage 'evaluate@street-stcl-0'" in flow
+    assert "Running stage 'adapt@street-source_only-0'" not in flow
     assert changed(clone) == set()
 
     # A stage that fails stops only its dependents, and is named.
