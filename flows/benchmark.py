@@ -69,6 +69,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="CPU threads a stage may use (default: cores / workers)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server below is stopped in any case
+    try:
+        read_graph(tuple(options.targets))  # a mistake is told before a server is started
+    except GraphError as error:
+        parser.exit(2, f"error: {error}\n")
     with server(HOME):
         state = benchmark(tuple(options.targets), options.workers, options.gpus, options.threads, return_state=True)
     if not state.is_completed():
