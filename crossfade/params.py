@@ -1,6 +1,7 @@
 """params.yaml as typed objects. A key nobody declared is an error that names it and the nearest valid one."""
 
 import difflib
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -104,12 +105,13 @@ class Params(_Section):
         return TrainingParameters.model_validate(merged)
 
 
-def read_params(path: Path = FILE, only: Iterable[str] | None = None) -> Params:
+def read_params(path: Path = FILE, only: Mapping[str, Any] | None = None) -> Params:
     """Read and check params.yaml, all of it, before anything else happens.
 
     Args:
         path: the file.
-        only: sections a stage declared; reading any other raises AttributeError. None = all.
+        only: what a stage declared, as {section: {entry: …}}; reading another section raises AttributeError, another
+            entry of a declared section KeyError. None = everything.
 
     Raises:
         UserError: missing, not YAML, an unknown key or name, a value out of range.
@@ -131,7 +133,12 @@ def read_params(path: Path = FILE, only: Iterable[str] | None = None) -> Params:
         raise UserError(f"{path}: {error}") from error
     if only is None:
         return params
-    return Params.model_construct(**{name: getattr(params, name) for name in Params.model_fields if name in set(only)})
+    return Params.model_construct(**{name: _declared(vars(params)[name], only[name]) for name in only})
+
+
+def _declared(section: Any, entries: Any) -> Any:
+    """A section, of which only the declared entries are left where it is a mapping of them."""
+    return {name: section[name] for name in entries} if isinstance(section, dict) else section
 
 
 def _check_names(params: Params) -> None:
@@ -144,6 +151,10 @@ def _check_names(params: Params) -> None:
         _checked(f"data_sets.{name}", data_set_parameters, raw)
     for name, network in params.networks.items():
         _known(f"network kind (networks.{name}.kind)", network.kind, FRAME_NETWORKS)
+        known = [*inspect.signature(FRAME_NETWORKS[network.kind]).parameters][1:]  # the first is the number of classes
+        for key in network.arguments:
+            if key not in known:
+                raise UserError(_unknown_key(f"networks.{name}.{key}", known))
     _check_method("pretraining.method", params.pretraining.method)
     for name, recipe in params.recipes.items():
         _known(f"network (recipes.{name}.network)", recipe.network, params.networks)
@@ -181,9 +192,11 @@ def _problem(error: ValidationError, prefix: str = "") -> str:
     place = ".".join(str(part) for part in ([prefix] if prefix else []) + list(first["loc"]))
     if first["type"] != "extra_forbidden":
         return f"{place}: {first['msg']} (it is {first['input']!r:.80})"
-    key = str(first["loc"][-1])
-    known = _fields_beside(error, first["loc"])
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return _unknown_key(place, _fields_beside(error, first["loc"]))
+
+
+def _unknown_key(place: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(place.rsplit(".", 1)[-1], known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}" if known else "remove it"
     return f"unknown key '{place}'; {hint}"
 

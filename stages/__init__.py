@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crossfade.errors import UserError, unknown_name
 
@@ -79,17 +79,17 @@ def load(options: argparse.Namespace) -> "Params":
     return params
 
 
-def sections() -> list[str] | None:
-    """The sections of params.yaml that dvc.yaml declares for the running stage; None when run by hand.
+def sections() -> dict[str, Any] | None:
+    """What dvc.yaml declares of params.yaml for the running stage; None when run by hand.
 
-    Reading an undeclared one then raises, so a stage cannot use a value whose change DVC would not notice.
+    Reading anything else then raises, so a stage cannot use a value whose change DVC would not notice.
     """
     stage = os.environ.get("DVC_STAGE")  # set by DVC
     if stage is None:
         return None
     import dvc.api
 
-    return list(dvc.api.params_show(stages=stage, deps=True))
+    return dict(dvc.api.params_show(stages=stage, deps=True))
 
 
 def _workers() -> int:

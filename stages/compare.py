@@ -21,6 +21,7 @@ def main() -> None:
         recipes=list(params.recipes),
         notes=pair.notes,
         title=f"{pair.source} → {pair.target}",
+        seeds=params.seeds,
     )
     print_table(comparison)
     print(f"report: {folder}/index.html")

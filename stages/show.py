@@ -13,7 +13,8 @@ def main() -> None:
     place, params = Place(), read_params()
     for name, pair in params.pairs.items():
         title = f"{pair.source} → {pair.target}"
-        print_table(read_results(name, place.root / "metrics" / name, list(params.recipes), pair.notes, title))
+        metrics = place.root / "metrics" / name
+        print_table(read_results(name, metrics, list(params.recipes), pair.notes, title, params.seeds))
         report = Path("reports") / name
         print(f"page      {report}/index.html   (works offline)")
         print(f"figures   {report}/figures/, {report}/strips/")

@@ -28,6 +28,7 @@ def compare(
     recipes: Sequence[str] | None = None,
     notes: Sequence[str] = (),
     title: str = "",
+    seeds: Sequence[int] | None = None,
 ) -> Comparison:
     """Write reports/<pair>: comparison.md, comparison.csv, figures/, strips/, videos/, index.html; all or nothing.
 
@@ -40,6 +41,7 @@ def compare(
         recipes: which, in this order; all found when not given.
         notes: sentences the reader must know.
         title: the pair in words, for example "street_plain → street_camera".
+        seeds: which; all found when not given.
 
     Returns:
         The results, for the terminal table.
@@ -47,7 +49,7 @@ def compare(
     Raises:
         UserError: results are missing or damaged.
     """
-    comparison = read_results(pair, metrics, recipes, notes, title)
+    comparison = read_results(pair, metrics, recipes, notes, title, seeds)
     shown = {r.name: evaluations / r.name / f"seed-{min(r.runs)}" for r in comparison.recipes}
     with atomic_folder(folder) as temporary:
         confusions = {r.name: _confusion(evaluations / r.name, r) for r in comparison.recipes}

@@ -168,6 +168,7 @@ def read_results(
     recipes: Sequence[str] | None = None,
     notes: Sequence[str] = (),
     title: str = "",
+    seeds: Sequence[int] | None = None,
 ) -> Comparison:
     """Read metrics/<pair>/<recipe>/seed-<n>.json.
 
@@ -178,6 +179,7 @@ def read_results(
             last.
         notes: sentences for the reader.
         title: the pair in words.
+        seeds: which; every seed found when not given.
 
     Raises:
         UserError: the folder is missing or empty, a file is damaged or lacks a number, or one named recipe has none.
@@ -186,7 +188,7 @@ def read_results(
         raise UserError(f"{metrics} is missing: evaluate a recipe of the pair '{pair}' first (dvc repro)")
     names = recipes if recipes is not None else sorted(f.name for f in metrics.iterdir() if f.is_dir())
     ordered = sorted(names, key=lambda name: (name != BASELINE, name == BOUND))
-    rows = [_read_recipe(metrics / name) for name in ordered]
+    rows = [_read_recipe(metrics / name, seeds) for name in ordered]
     if not rows:
         raise UserError(f"{metrics} holds no metrics: evaluate a recipe of the pair '{pair}' first (dvc repro)")
     return Comparison(
@@ -198,13 +200,15 @@ def read_results(
     )
 
 
-def _read_recipe(folder: Path) -> Recipe:
+def _read_recipe(folder: Path, seeds: Sequence[int] | None) -> Recipe:
     runs: dict[int, Mapping[str, Any]] = {}
     reason: str | None = None
     for file in sorted(folder.glob("seed-*.json")):
         number = file.stem.removeprefix("seed-")
         if not number.isdigit():
             raise UserError(f"{file} is not named seed-<number>.json: move it away")
+        if seeds is not None and int(number) not in seeds:
+            continue
         content = read_json(file)
         if "left_out" in content:
             reason = str(content["left_out"])
