@@ -23,7 +23,12 @@ if behaviour == "refuse" and not Path("mended").exists():
 if behaviour == "die once" and not Path("died").exists():
     Path("died").touch()
     os.kill(os.getpid(), signal.SIGKILL)
-time.sleep(0.5)
+if behaviour == "meet":  # ends only once two have begun
+    Path(name + ".begun").touch()
+    while len(list(Path().glob("*.begun"))) < 2:
+        if time.time() > start + 60:
+            sys.exit(print("error: nobody came", file=sys.stderr) or 2)
+        time.sleep(0.05)
 seen = os.environ.get("CUDA_VISIBLE_DEVICES")
 Path(name).write_text(json.dumps({"start": start, "end": time.time(), "gpu": seen}))
 """
@@ -37,7 +42,7 @@ stages:
   cat: {cmd: python stage.py cat die\\ once, deps: [sun], outs: [cat]}
   train:
     foreach: [a, b, c]
-    do: {cmd: "python stage.py ${item} work", deps: [sun], outs: ["${item}"], meta: {gpu: 1}}
+    do: {cmd: "python stage.py ${item} meet", deps: [sun], outs: ["${item}"], meta: {gpu: 1}}
 """
 
 

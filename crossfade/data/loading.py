@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -155,6 +156,10 @@ class _Reader:
         self.label_maps: dict[tuple[int, int], Tensor] = {}
         self.archives: dict[int, MotionArchive | None] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker process gets: it reads for itself, nothing read here is sent along."""
+        return self.__dict__ | {"images": {}, "label_maps": {}, "archives": {}}
+
     @cached_property
     def _videos(self) -> tuple[Video, ...]:
         return self.domain.videos
@@ -278,7 +283,8 @@ def batches(
         collate_fn=collate,
         num_workers=workers,
         worker_init_fn=_quiet_worker if workers else None,
-        persistent_workers=False,
+        # A forked child of a process that runs threads (OpenMP, OpenCV, tracking) may wait for ever on their locks.
+        multiprocessing_context="spawn" if workers else None,
         generator=torch.Generator().manual_seed(seed),
     )
     yield from loader
