@@ -42,7 +42,7 @@ def _training() -> list[dict[str, Any]]:
 
 
 def _streaming() -> dict[str, Any]:
-    network = _network("fusion").eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = _network("fusion").eval()
     frames = torch.rand(1, 2, 3, *SIZE)
     motion = {(1, 0): Motion(torch.zeros(1, 2, *SIZE), torch.ones(1, 1, *SIZE, dtype=torch.bool))}
     stream = network.stream()

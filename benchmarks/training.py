@@ -37,7 +37,6 @@ def _step(name: str, temporal: str) -> float:
     torch.manual_seed(0)
     parameters = NetworkParameters(kind="deeplab", pretrained=False)
     network = build_video_network(ModelParameters(network=parameters, temporal=temporal), len(CLASSES))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     method: Method = build_method(name, {}, network, CLASSES)
     source, target = _clip(method.source_needs), _clip(method.target_needs)
     taken = []

@@ -63,14 +63,12 @@ class Knobs:
         device: "cpu", "cuda", …; None = a GPU if there is one.
         workers: processes that read ahead.
         compile: torch.compile the per-frame network.
-        channels_last: memory format of the network (faster convolutions).
         checkpoint_every, log_every, figure_every: steps; figure_every 0 = no figures.
     """
 
     device: str | None = None
     workers: int = 0
     compile: bool = False
-    channels_last: bool = True
     checkpoint_every: int = 100
     log_every: int = 10
     figure_every: int = 100
@@ -126,8 +124,6 @@ def train(
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     total = parameters.steps if method.trains else 0
     network = method.network
-    if knobs.channels_last:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if knobs.compile:
         network.frame.compile()
 

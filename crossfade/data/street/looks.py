@@ -229,8 +229,8 @@ def make_look(name: str, rng: np.random.Generator) -> Look:
     if name == "plain":
         return Look(PLAIN_TOWN, _plain_light(rng), _plain_sensor(rng), name)
     if name == "camera":
-        weather = str(rng.choice(["sunny", "hazy", "overcast"], p=[0.55, 0.15, 0.3]))
-        return Look(CAMERA_TOWN, _camera_light(rng, weather), _camera_sensor(rng), name)
+        weather = str(rng.choice(["sunny", "hazy", "overcast", "dusk"], p=[0.4, 0.2, 0.2, 0.2]))
+        return Look(CAMERA_TOWN, _camera_light(rng, weather), _camera_sensor(rng, weather), name)
     raise unknown_name("look", name, LOOKS)
 
 
@@ -259,45 +259,52 @@ def _plain_sensor(rng: np.random.Generator) -> Sensor:
 
 def _camera_light(rng: np.random.Generator, weather: str) -> Light:
     azimuth, elevation = rng.choice([0.0, np.pi]) + rng.normal(0, 0.7), rng.uniform(0.3, 0.8)
-    warm = np.array((1.0, rng.uniform(0.84, 0.94), rng.uniform(0.64, 0.82)))
-    strength = {"sunny": 1.9, "hazy": 0.8, "overcast": 0.0}[weather] * rng.uniform(0.85, 1.1)
-    dim = {"sunny": 0.34, "hazy": 0.5, "overcast": 0.62}[weather] * rng.uniform(0.85, 1.15)
-    grey = np.array((0.62, 0.64, 0.66)) * rng.uniform(0.8, 1.15)
-    blue = {"sunny": (0.2, 0.34, 0.6), "hazy": (0.45, 0.53, 0.64), "overcast": tuple(grey)}[weather]
-    pale = {"sunny": (0.68, 0.74, 0.8), "hazy": (0.8, 0.81, 0.81), "overcast": tuple(grey * 1.15)}[weather]
-    haze = {"sunny": rng.uniform(220, 500), "hazy": rng.uniform(100, 190), "overcast": rng.uniform(180, 400)}[weather]
+    warm = np.array((1.0, rng.uniform(0.8, 0.94), rng.uniform(0.55, 0.8)))
+    strength = {"sunny": 1.9, "hazy": 0.8, "overcast": 0.0, "dusk": 0.0}[weather] * rng.uniform(0.85, 1.1)
+    dim = {"sunny": 0.34, "hazy": 0.5, "overcast": 0.62, "dusk": 0.5}[weather] * rng.uniform(0.85, 1.15)
+    cast = {"dusk": (0.72, 0.86, 1.3)}.get(weather, (0.9, 1.0, 1.12))
+    grey = 0.64 * rng.uniform(0.8, 1.15)
+    sky: dict[str, tuple[Colour, Colour]] = {
+        "sunny": ((0.2, 0.34, 0.6), (0.68, 0.74, 0.8)),
+        "hazy": ((0.45, 0.53, 0.64), (0.8, 0.81, 0.81)),
+        "overcast": ((0.97 * grey, grey, 1.03 * grey), (1.11 * grey, 1.15 * grey, 1.19 * grey)),
+        "dusk": ((0.2, 0.24, 0.4), (0.62, 0.5, 0.44)),
+    }
+    zenith, horizon = sky[weather]
+    low, high = {"sunny": (160, 400), "hazy": (60, 120), "overcast": (100, 250), "dusk": (120, 300)}[weather]
     return Light(
         sun=_towards(azimuth, elevation),
         sun_colour=tuple(warm * strength),
-        ambient=tuple(np.array((0.9, 1.0, 1.12)) * dim),
-        zenith=blue,
-        horizon=pale,
-        clouds={"sunny": 0.5, "hazy": 0.4, "overcast": 0.25}[weather],
-        haze=haze,
-        haze_colour=tuple(np.array(pale) * 0.92),
+        ambient=tuple(np.array(cast) * dim),
+        zenith=zenith,
+        horizon=horizon,
+        clouds={"sunny": 0.5, "hazy": 0.4, "overcast": 0.25, "dusk": 0.5}[weather],
+        haze=rng.uniform(low, high),
+        haze_colour=tuple(np.array(horizon) * 0.92),
         shadows=strength > 0,
         texture=1.0,
     )
 
 
-def _camera_sensor(rng: np.random.Generator) -> Sensor:
-    tint = rng.uniform(-0.06, 0.06)
+def _camera_sensor(rng: np.random.Generator, weather: str) -> Sensor:
+    tint, green = rng.uniform(-0.14, 0.1), rng.uniform(0.0, 0.06)
+    dark = weather == "dusk"
     return Sensor(
         field_of_view=rng.uniform(50, 58),
         height=rng.uniform(1.2, 1.45),
         pitch=rng.uniform(-0.03, 0.03),
         shake=rng.uniform(0.002, 0.007),
-        exposure=rng.uniform(0.75, 1.3),
-        target=0.3,
-        gamma=rng.uniform(1.9, 2.3),
-        balance=(1 + tint, 1.0, 1 - tint),
-        saturation=rng.uniform(0.8, 1.15),
-        shutter=rng.uniform(0.15, 0.5),
-        blur=rng.uniform(0.35, 0.6),
-        noise=rng.uniform(0.006, 0.018),
-        vignette=rng.uniform(0.15, 0.4),
+        exposure=rng.uniform(0.65, 1.4),
+        target=0.2 if dark else 0.3,
+        gamma=rng.uniform(1.8, 2.3),
+        balance=(1 + tint, 1.0 + green, 1 - tint),
+        saturation=rng.uniform(0.5, 0.9),
+        shutter=rng.uniform(0.25, 0.7),
+        blur=rng.uniform(0.4, 0.65),
+        noise=rng.uniform(0.01, 0.03) * (1.4 if dark else 1.0),
+        vignette=rng.uniform(0.2, 0.5),
         dirt=rng.uniform(0.0, 1.0),
-        flare=rng.uniform(0.0, 0.08),
-        quality=rng.uniform(0.5, 1.3),
+        flare=rng.uniform(0.0, 0.15),
+        quality=rng.uniform(0.7, 1.8),
         drift=rng.uniform(0.0, 0.06),
     )
