@@ -10,8 +10,11 @@ import cv2
 import numpy as np
 import torch
 
+from crossfade.data.street.dataset import StreetParameters, prepare
+from crossfade.motion.estimate import estimate_data_set
 from crossfade.motion.estimators import build_estimator
 from crossfade.motion.parameters import PRESETS, MotionParameters
+from crossfade.motion.score import score_against_truth
 from crossfade.motion.store import MotionArchive, MotionWriter
 from crossfade.motion.validity import forward_backward_validity
 from crossfade.motion.warp import warp
@@ -132,6 +135,24 @@ def store_rows() -> Iterator[dict[str, Any]]:
     yield {**what, "against": "float32, motion alone", "ratio": 8 / per_pixel}
 
 
+def street_rows() -> Iterator[dict[str, Any]]:
+    """Estimators against the renderer's exact motion, over the pixels visible in both frames."""
+    for look in ("plain", "camera"):
+        with tempfile.TemporaryDirectory() as folder:
+            splits = {"train": {"videos": 4, "frames": 3}}
+            raw = {"look": look, "size": [192, 256], "seed": 9, "splits": splits}
+            manifest = prepare(StreetParameters.model_validate(raw), Path(folder) / "street", workers=1)
+            farneback: float | None = None
+            for estimator, preset in (("farneback", None), ("dis", "fast"), ("dis", "medium")):
+                motion = Path(folder) / f"{estimator}-{preset}"
+                estimate_data_set(manifest, MotionParameters(estimator=estimator, preset=preset), motion)
+                error = score_against_truth(manifest, motion)["end_point_error"]
+                what = f"street {look}, 256x192: {estimator} {preset or ''}".strip()
+                row = {"what": what, "value": error, "unit": "px end-point error"}
+                yield row if farneback is None else {**row, "against": "farneback", "ratio": farneback / error}
+                farneback = farneback or error
+
+
 def rows() -> list[dict[str, Any]]:
     """Everything above."""
-    return [*estimator_rows(), *warp_rows(), *store_rows()]
+    return [*estimator_rows(), *warp_rows(), *store_rows(), *street_rows()]

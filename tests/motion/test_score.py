@@ -5,10 +5,13 @@ import cv2
 import numpy as np
 import pytest
 
+from crossfade.data.manifest import Manifest
+from crossfade.data.street.dataset import StreetParameters, prepare
 from crossfade.errors import UserError
+from crossfade.motion.estimate import estimate_data_set
 from crossfade.motion.estimators import build_estimator
 from crossfade.motion.parameters import MotionParameters
-from crossfade.motion.score import end_point_error, outliers, read_flo, read_kitti
+from crossfade.motion.score import end_point_error, outliers, read_flo, read_kitti, score_against_truth
 
 PAIRS = Path(__file__).resolve().parents[2] / "../shared/data/motion_pairs"
 
@@ -73,3 +76,25 @@ def test_dis_on_real_pairs(pair: str, first: str, second: str, truth: str, error
     known, valid = (read_flo if truth.endswith(".flo") else read_kitti)(PAIRS / pair / truth)
     assert end_point_error(flow, known, valid) == pytest.approx(error, rel=0.05)
     assert outliers(flow, known, valid) == pytest.approx(share, rel=0.1, abs=0.002)
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    parameters = {"look": "camera", "size": [96, 128], "seed": 6, "splits": {"train": {"videos": 3, "frames": 3}}}
+    return prepare(StreetParameters.model_validate(parameters), tmp_path_factory.mktemp("data") / "street", workers=1)
+
+
+def scores(manifest: Manifest, folder: Path, estimator: str) -> dict[str, float]:
+    estimate_data_set(manifest, MotionParameters(estimator=estimator), folder / estimator)
+    return score_against_truth(manifest, folder / estimator)
+
+
+def test_estimators_on_the_renderer(street: Manifest, tmp_path: Path) -> None:
+    exact, dis, farneback = (scores(street, tmp_path, name) for name in ("exact", "dis", "farneback"))
+    assert exact["end_point_error"] < 1 / 64
+    assert exact["outliers"] == 0
+    assert exact["validity_precision"] > 0.99
+    assert dis["end_point_error"] < farneback["end_point_error"]
+    # What the forward-backward check keeps is better than what it drops, and visible more often than any pixel is.
+    assert dis["end_point_error_valid"] < 0.8 * dis["end_point_error"]
+    assert dis["validity_precision"] > exact["valid"] + 0.02

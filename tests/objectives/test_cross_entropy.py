@@ -38,7 +38,7 @@ def test_consistency_over_motion(distance):
     past = torch.randn(1, 4, 5, 6) * 3
     now = past.roll(-1, -1).clone().requires_grad_()
     moved = temporal_consistency(now, past, shift(1.0), distance)
-    assert float(moved) == pytest.approx(0.0, abs=1e-5)
+    assert moved.item() == pytest.approx(0.0, abs=1e-5)
     still = temporal_consistency(now, past, shift(0.0), distance)
     assert float(still) > 0.1
     still.backward()
