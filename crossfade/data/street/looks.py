@@ -1,6 +1,6 @@
 """The two looks: not one town under two filters but two towns, two lights and two cameras."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,13 +151,13 @@ PLAIN_TOWN = Town(
         (0.05, 0.5, 0.18),
         (0.1, 0.1, 0.12),
     ),
-    leaves=((0.08, 0.36, 0.05), (0.15, 0.45, 0.08), (0.1, 0.3, 0.12)),
+    leaves=((0.08, 0.36, 0.05), (0.15, 0.45, 0.08), (0.1, 0.3, 0.12), (0.12, 0.22, 0.06)),
     trunk=(0.32, 0.17, 0.08),
     fences=((0.75, 0.6, 0.4), (0.85, 0.85, 0.82), (0.15, 0.35, 0.2)),
     garden_walls=((0.65, 0.62, 0.58), (0.7, 0.5, 0.35)),
     metal=((0.42, 0.44, 0.46), (0.6, 0.6, 0.6)),
     light_housing=(0.7, 0.55, 0.05),
-    trees={"broad": 0.5, "column": 0.25, "conifer": 0.25},
+    trees={"broad": 0.5, "bare": 0.2, "column": 0.15, "conifer": 0.15},
     parked=0.5,
     traffic=0.75,
     pedestrians=0.8,
@@ -227,15 +227,24 @@ def make_look(name: str, rng: np.random.Generator) -> Look:
         UserError: no such look.
     """
     if name == "plain":
-        return Look(PLAIN_TOWN, _plain_light(rng), _plain_sensor(rng), name)
+        return Look(_plain_town(rng), _plain_light(rng), _plain_sensor(rng), name)
     if name == "camera":
-        weather = str(rng.choice(["sunny", "hazy", "overcast", "dusk"], p=[0.4, 0.2, 0.2, 0.2]))
+        weather = str(rng.choice(["sunny", "hazy", "overcast", "dusk"], p=[0.35, 0.2, 0.2, 0.25]))
         return Look(CAMERA_TOWN, _camera_light(rng, weather), _camera_sensor(rng, weather), name)
     raise unknown_name("look", name, LOOKS)
 
 
 def _towards(azimuth: float, elevation: float) -> NDArray[np.float64]:
     return np.array((np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)))
+
+
+def _plain_town(rng: np.random.Generator) -> Town:
+    """The plain town with this video's ground: were all pavements of one colour, colour is all a network would learn."""
+    pavings = ((0.42, 0.36, 0.3), (0.5, 0.3, 0.22), (0.3, 0.3, 0.3), (0.17, 0.17, 0.175))
+    red, green, blue = PLAIN_TOWN.asphalt
+    worn = rng.uniform(0.7, 1.6)
+    asphalt = (red * worn, green * worn, blue * worn)
+    return replace(PLAIN_TOWN, paving=pavings[rng.integers(len(pavings))], asphalt=asphalt)
 
 
 def _plain_light(rng: np.random.Generator) -> Light:
@@ -287,7 +296,7 @@ def _camera_light(rng: np.random.Generator, weather: str) -> Light:
 
 
 def _camera_sensor(rng: np.random.Generator, weather: str) -> Sensor:
-    tint, green = rng.uniform(-0.14, 0.1), rng.uniform(0.0, 0.06)
+    tint, green = rng.uniform(-0.2, 0.14), rng.uniform(0.0, 0.08)
     dark = weather == "dusk"
     return Sensor(
         field_of_view=rng.uniform(50, 58),
@@ -298,13 +307,13 @@ def _camera_sensor(rng: np.random.Generator, weather: str) -> Sensor:
         target=0.2 if dark else 0.3,
         gamma=rng.uniform(1.8, 2.3),
         balance=(1 + tint, 1.0 + green, 1 - tint),
-        saturation=rng.uniform(0.5, 0.9),
+        saturation=rng.uniform(0.4, 0.8),
         shutter=rng.uniform(0.25, 0.7),
         blur=rng.uniform(0.4, 0.65),
-        noise=rng.uniform(0.01, 0.03) * (1.4 if dark else 1.0),
+        noise=rng.uniform(0.012, 0.035) * (1.4 if dark else 1.0),
         vignette=rng.uniform(0.2, 0.5),
         dirt=rng.uniform(0.0, 1.0),
-        flare=rng.uniform(0.0, 0.15),
-        quality=rng.uniform(0.7, 1.8),
+        flare=rng.uniform(0.05, 0.3),
+        quality=rng.uniform(0.8, 2.0),
         drift=rng.uniform(0.0, 0.06),
     )
