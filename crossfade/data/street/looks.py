@@ -239,7 +239,7 @@ def _towards(azimuth: float, elevation: float) -> NDArray[np.float64]:
 
 
 def _plain_town(rng: np.random.Generator) -> Town:
-    """The plain town with this video's ground: were all pavements of one colour, colour is all a network would learn."""
+    """The plain town with this video's ground: of one colour, colour is all one would learn."""
     pavings = ((0.42, 0.36, 0.3), (0.5, 0.3, 0.22), (0.3, 0.3, 0.3), (0.17, 0.17, 0.175))
     red, green, blue = PLAIN_TOWN.asphalt
     worn = rng.uniform(0.7, 1.6)
