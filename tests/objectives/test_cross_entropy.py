@@ -40,7 +40,7 @@ def test_consistency_over_motion(distance):
     moved = temporal_consistency(now, past, shift(1.0), distance)
     assert moved.item() == pytest.approx(0.0, abs=1e-5)
     still = temporal_consistency(now, past, shift(0.0), distance)
-    assert float(still) > 0.1
+    assert still.item() > 0.1
     still.backward()
     assert now.grad.abs().sum() > 0
     assert float(temporal_consistency(now, past, shift(0.0, valid=False), distance)) == 0.0
