@@ -1,4 +1,4 @@
-"""How good is a network on a labelled video split: numbers, and pictures to look at."""
+"""How good is a network on a video split: numbers, label-free ones where there are no labels, pictures to look at."""
 
 import csv
 import math
@@ -19,9 +19,10 @@ from crossfade.device import device_name
 from crossfade.errors import UserError
 from crossfade.files import atomic_folder, read_json, write_json
 from crossfade.gallery import Gallery, Strip, spread_evenly, write_clip
-from crossfade.inference import predict_frame
+from crossfade.inference import frame_logits, labels_at, predict_frame
 from crossfade.metrics.accuracy import ConfusionMatrix
 from crossfade.metrics.consistency import TemporalConsistency
+from crossfade.metrics.label_free import LabelFreeScores
 from crossfade.temporal.video_network import VideoNetwork
 
 WARM_UP = 3
@@ -56,8 +57,8 @@ class Evaluation:
     Attributes:
         metrics: what metrics/<pair>/<recipe>/seed-<n>.json holds; fractions in [0, 1], None where nothing was
             measured: miou, iou (by class name; None for a class the truth never shows), pixel_accuracy,
-            temporal_consistency {value, motion, pixels, agreement}, frames_per_second {network, with_decoding,
-            device}, frames, checkpoint {which, rule}.
+            temporal_consistency {value, motion, pixels, agreement}, label_free {entropy, neighbourhood_density},
+            frames_per_second {network, with_decoding, device}, frames (labelled ones), checkpoint {which, rule}.
         confusion: (K, K) int64, row = truth, column = prediction.
         classes: names in order.
         strips: a few frames: frame, truth, reference, prediction.
@@ -127,24 +128,19 @@ def evaluate(
         device: where to run.
         options: captions and amounts.
 
-    Raises:
-        UserError: the split has no labelled frame.
+    Where no frame has a label, accuracy is None throughout and what needs no label is measured all the same.
     """
     options = options or Options()
     networks = [n.to(device).eval() for n in ([network] if reference is None else [network, reference])]
     space = domain.label_space
     videos = domain.manifest.split(*domain.splits)
-    labelled = [k for k, frame in enumerate(f for v in videos for f in v.frames) if frame.label is not None]
-    if not labelled:
-        raise UserError(
-            f"the split {'+'.join(domain.splits)} of '{domain.manifest.data_set}' has no labelled frame to score: "
-            "choose another evaluate_on for the pair in params.yaml"
-        )
+    frames = [frame for video in videos for frame in video.frames]
+    labelled = [k for k, frame in enumerate(frames) if frame.label is not None]
     gallery = Gallery(
         colours=space.colours,
         recipe=options.recipe,
         reference=None if reference is None else options.reference,
-        picks=spread_evenly(labelled, options.strips),
+        picks=spread_evenly(labelled or range(len(frames)), options.strips),
         clip_frames=options.clip_frames,
     )
     scores = _Scores(len(space.classes))
@@ -170,6 +166,7 @@ class _Scores:
     def __init__(self, num_classes: int) -> None:
         self.accuracy = ConfusionMatrix(num_classes)
         self.consistency = TemporalConsistency(num_classes)
+        self.label_free = LabelFreeScores()
         self.frames = 0
         self.seconds: list[float] = []
 
@@ -189,6 +186,10 @@ class _Scores:
                 "agreement": _number(self.consistency.agreement()),
                 "motion": motion if measured else None,
                 "pixels": self.consistency.pixels,
+            },
+            "label_free": {
+                "entropy": _number(self.label_free.entropy()),
+                "neighbourhood_density": _number(self.label_free.density()),
             },
             "frames_per_second": {
                 "network": round(1 / network, 2),
@@ -215,8 +216,10 @@ def _evaluate_video(
     for k, seen in enumerate(frames_in_order(domain, video)):
         native = domain.size if seen.label is None else (seen.label.shape[-2], seen.label.shape[-1])
         start = time.perf_counter()
-        prediction = predict_frame(streams[0], seen.frame, seen.motion, native, device).cpu()
+        logits = frame_logits(streams[0], seen.frame, seen.motion, device)
+        prediction = labels_at(logits, native).cpu()
         scores.seconds.append(time.perf_counter() - start)
+        scores.label_free.update(logits)
         if seen.label is not None:
             scores.accuracy.update(prediction, seen.label.view_as(prediction))
             scores.frames += 1

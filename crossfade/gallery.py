@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from crossfade import visualise
-from crossfade.video import BROWSER_CODEC, VideoWriter
+from crossfade.data.video import BROWSER_CODEC, VideoWriter
 
 PANEL_HEIGHT, CLIP_HEIGHT = 240, 160
 """Pixels of a strip's and of the video's panels: for looking, not for measuring."""

@@ -70,7 +70,18 @@ def predict_frame(
     state: Stream, frame: Tensor, motion: Motion | None, size: tuple[int, int], device: torch.device | str
 ) -> Tensor:
     """One step of a stream: (1, 3, h, w) frame → (1, H, W) int64 class ids at `size`."""
-    logits = state.step(frame.to(device), None if motion is None else motion.to(device))
+    return labels_at(frame_logits(state, frame, motion, device), size)
+
+
+@torch.inference_mode()
+def frame_logits(state: Stream, frame: Tensor, motion: Motion | None, device: torch.device | str) -> Tensor:
+    """One step of a stream: (1, 3, h, w) frame → (1, K, h', w') logits on the network's own grid."""
+    return state.step(frame.to(device), None if motion is None else motion.to(device))
+
+
+@torch.inference_mode()
+def labels_at(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, K, h, w) logits → (B, H, W) int64 class ids at `size`."""
     return upsample(logits, size).argmax(1)
 
 

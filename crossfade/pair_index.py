@@ -4,7 +4,7 @@ from typing import Any
 
 from crossfade.data.checks import check_files, check_length, check_motion, check_videos, count_classes
 from crossfade.data.labels import LabelSpace, load_label_space
-from crossfade.data.manifest import Manifest
+from crossfade.data.manifest import UNLABELLED, Manifest
 from crossfade.errors import UserError
 from crossfade.experiment import SOURCE, TARGET, Place
 from crossfade.files import atomic_folder, read_json, sha256, write_json
@@ -33,8 +33,9 @@ def index_pair(place: Place, name: str, pair: Pair) -> list[str]:
     if len(absent) == len(space.classes):
         raise UserError(f"no pixel of '{pair.source}' is of a class of '{space.name}': the label spaces do not meet")
     lines = [f"{name}: the source shows no {', '.join(absent)}: they cannot be learned"] if absent else []
-    target_space = load_label_space(pair.label_space)
-    target_space.table(Manifest.load(place.data(pair.target)).labels)
+    ids = Manifest.load(place.data(pair.target)).labels
+    if ids != UNLABELLED:
+        space.table(ids)  # refuses ids that do not meet the label space
     source["class_pixels"] = {c: int(n) for c, n in zip(space.classes, counts, strict=True)}
     with atomic_folder(place.side(name, SOURCE).parent) as temporary:
         write_json(temporary / f"{SOURCE}.json", source)

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -255,6 +256,22 @@ def switched(text: str, pair: str) -> str:
         old = _section(text, section)
         text = text.replace(old, _ENTRY.sub(line, old))
     return text
+
+
+def with_videos(text: str, data_set: str, videos: Iterable[str]) -> str:
+    """The text of params.yaml with other `videos` in the one-line entry of a data set of footage.
+
+    Raises:
+        UserError: the file has no such entry.
+    """
+    given = list(videos)
+    value = json.dumps(given[0] if len(given) == 1 else given)
+    old = _section(text, "data_sets")
+    entry = re.compile(rf"^(  (?:# )?{data_set}: \{{.*?videos: )(?:\[[^\]]*\]|\"[^\"]*\"|[^,}}]*)", re.MULTILINE)
+    new, count = entry.subn(lambda match: match[1] + value, old)
+    if not count:
+        raise UserError(f"params.yaml has no entry '{data_set}' with videos under data_sets: put it back")
+    return text.replace(old, new)
 
 
 _ENTRY = re.compile(r"^  (?P<off># )?(?P<name>\w+): (?P<value>\{.*\}.*)$", re.MULTILINE)

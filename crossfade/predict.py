@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from crossfade import visualise
+from crossfade.data.video import BROWSER_CODEC, FAST_CODEC, VideoWriter, open_frames
 from crossfade.device import choose_device, device_name
 from crossfade.errors import UserError
 from crossfade.files import atomic_folder
@@ -23,7 +24,6 @@ from crossfade.motion.field import Motion
 from crossfade.motion.parameters import MotionParameters
 from crossfade.motion.validity import forward_backward_validity
 from crossfade.temporal.video_network import VideoNetwork
-from crossfade.video import BROWSER_CODEC, FAST_CODEC, VideoWriter, open_frames
 
 FOLDER_RATE = 12.0
 """Frames per second of a video made from a folder of images."""

@@ -46,23 +46,27 @@ def score(place: Place, params: Params, pair_name: str, recipe: str, seed: int, 
     tracker = open_tracker(pair_name, f"{recipe} seed-{seed}", run.get("mlflow_run"))
     _record(tracker, result, pictures)
     tracker.close()
-    miou = result.metrics["miou"]
-    return f"{pair_name} {recipe} seed {seed}: mIoU {miou:.1%}"
+    miou, entropy = result.metrics["miou"], result.metrics["label_free"]["entropy"]
+    said = f"no labels; entropy {entropy:.1%}" if miou is None else f"mIoU {miou:.1%}"
+    return f"{pair_name} {recipe} seed {seed}: {said}"
 
 
 def _record(tracker: Tracker, result: Evaluation, pictures: Path) -> None:
     """Headlines as metrics; the rest as a table, figures and files."""
     numbers = {f"eval/{name}": result.metrics[name] for name in HEADLINES}
     numbers["eval/temporal_consistency"] = result.metrics["temporal_consistency"]["value"]
+    numbers |= {f"eval/{name}": value for name, value in result.metrics["label_free"].items()}
     numbers["eval/frames_per_second"] = result.metrics["frames_per_second"]["network"]
     tracker.metrics({name: value for name, value in numbers.items() if value is not None})
-    tracker.table("per_class", result.per_class())
+    scored = result.metrics["frames"] > 0
+    if scored:
+        tracker.table("per_class", result.per_class())
     for path in sorted((pictures / "strips").glob("*.png")):
         tracker.file(path, "strips")
-    for name in ("confusion.csv", "side_by_side.mp4"):
+    for name in ("confusion.csv", "side_by_side.mp4") if scored else ("side_by_side.mp4",):
         if (pictures / name).is_file():
             tracker.file(pictures / name, "evaluation")
-    if not isinstance(tracker, NoTracker):
+    if scored and not isinstance(tracker, NoTracker):
         from crossfade.report.figures import confusion_figure, figure_image
 
         tracker.figure("confusion", figure_image(confusion_figure(result.confusion, list(result.classes))))

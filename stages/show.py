@@ -17,7 +17,8 @@ def main() -> None:
         print_table(read_results(name, metrics, list(params.recipes), pair.notes, title, params.seeds))
         report = Path("reports") / name
         print(f"page      {report}/index.html   (works offline)")
-        print(f"figures   {report}/figures/, {report}/strips/")
+        folders = [f"{report}/{name}/" for name in ("figures", "strips") if (report / name).is_dir()]
+        print(f"figures   {', '.join(folders)}")
         for video in sorted((report / "videos").glob("*.mp4")):
             print(f"video     {video}")
     print("MLflow    make ui   →  http://127.0.0.1:5000")

@@ -7,10 +7,10 @@ import torch
 from toy_video import COLOURS, SPACE, scene
 
 from crossfade.cli import main
+from crossfade.data.video import VideoWriter, open_frames
 from crossfade.model_folder import save_model
 from crossfade.networks import NetworkParameters
 from crossfade.temporal import ModelParameters, build_video_network
-from crossfade.video import VideoWriter, open_frames
 
 SIZE = (32, 48)
 

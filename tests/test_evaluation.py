@@ -7,9 +7,8 @@ import pytest
 from sklearn.metrics import jaccard_score
 from toy_video import COLOURS, reader, scene, video_on_disk
 
-from crossfade.errors import UserError
+from crossfade.data.video import open_frames
 from crossfade.evaluation import Options, evaluate
-from crossfade.video import open_frames
 
 LAST = {"which": "last", "rule": "no selection"}
 
@@ -70,9 +69,15 @@ def test_a_network_with_memory_is_streamed(tmp_path):
     assert evaluate(network, still, checkpoint=LAST).metrics["miou"] == 1.0  # unknown motion: its own logits
 
 
-def test_a_split_without_labels_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no labelled frame to score"):
-        evaluate(reader(), video_on_disk(tmp_path, labelled=False), checkpoint=LAST)
+def test_a_split_without_labels_is_measured_by_what_needs_none(tmp_path):
+    metrics = evaluate(reader(), video_on_disk(tmp_path, labelled=False), checkpoint=LAST).metrics
+    assert metrics["miou"] is None
+    assert metrics["pixel_accuracy"] is None
+    assert metrics["frames"] == 0
+    assert metrics["temporal_consistency"]["value"] == 1.0
+    labelled = evaluate(reader(), video_on_disk(tmp_path / "labelled"), checkpoint=LAST).metrics
+    assert metrics["label_free"] == labelled["label_free"]
+    assert 0 < metrics["label_free"]["entropy"] < 1
 
 
 def test_pictures_show_both_networks(tmp_path):

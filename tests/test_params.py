@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from crossfade.errors import UserError
-from crossfade.params import read_params, switched
+from crossfade.params import read_params, switched, with_videos
 
 SHIPPED = Path(__file__).resolve().parents[1] / "params.yaml"
 
@@ -85,3 +85,16 @@ def test_switching_to_real_footage_and_back(tmp_path):
     assert switched(path.read_text(), "street").count("  street: {") == 1
     with pytest.raises(UserError, match="did you mean 'street_camvid'"):
         switched(SHIPPED.read_text(), "street_camvit")
+
+
+@pytest.mark.parametrize("videos", [["/drives/*.mp4"], ["/a b/1.mp4", "/c, d/2.mp4"]])
+def test_footage_is_named_in_params(tmp_path, videos):
+    path = tmp_path / "params.yaml"
+    text = with_videos(switched(SHIPPED.read_text(), "street_footage"), "footage", ["/other.mp4"])
+    path.write_text(with_videos(with_videos(text, "footage", ["/one", "/two"]), "footage", videos))
+    params = read_params(path)
+    assert set(params.pairs) == {"street_footage"}
+    given = params.data_sets["footage"]["videos"]
+    assert given == (videos if len(videos) > 1 else videos[0])
+    with pytest.raises(UserError, match="no entry 'street_plain' with videos"):
+        with_videos(text, "street_plain", videos)

@@ -213,3 +213,30 @@ def test_damaged_results_are_named(tmp_path, damage, words):
 def test_no_results_at_all(tmp_path):
     with pytest.raises(UserError, match="is missing"):
         read_results("toy", tmp_path / "nowhere")
+
+
+def test_without_labels_the_report_says_so_and_shows_what_needs_none(tmp_path):
+    _, evaluations = write(tmp_path, {"source_only": {0: 0.3}, "stcl": {0: 0.4}})
+    for k, path in enumerate(sorted((tmp_path / "metrics").rglob("*.json"))):
+        numbers = metrics(0.0, 0.7) | {"miou": None, "pixel_accuracy": None, "frames": 0}
+        numbers |= {"iou": dict.fromkeys(CLASSES), "label_free": {"entropy": 0.25 + k, "neighbourhood_density": 3.5}}
+        path.write_text(json.dumps(numbers))
+    folder = tmp_path / "reports" / "toy"
+    space = LabelSpace("toy", CLASSES, COLOURS, {})
+    comparison = compare("toy", tmp_path / "metrics" / "toy", evaluations, folder, space)
+    assert not comparison.scored
+    text = (folder / "comparison.md").read_text()
+    assert "Nothing was scored against labels" in text
+    assert "mIoU %" not in text
+    assert "IoU by class" not in text
+    assert "| source_only | 70.0 | 25.0 | 3.5 |" in text
+    assert not list(folder.glob("figures/*"))
+    page = (folder / "index.html").read_text()
+    assert "no labelled frames" in page
+    assert "IoU by class" not in page
+    rows = list(csv.DictReader((folder / "comparison.csv").open()))
+    assert [row["entropy"] for row in rows] == ["0.25", "1.25"]
+    assert [row["miou"] for row in rows] == ["", ""]
+    console = Console(record=True, width=100)
+    print_table(comparison, console)
+    assert "entropy %" in console.export_text()

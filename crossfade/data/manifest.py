@@ -19,6 +19,9 @@ import numpy as np
 from crossfade.errors import UserError
 from crossfade.files import read_json, sha256, write_json
 
+UNLABELLED = "none"
+"""In place of a table of ids where a data set has no labels at all."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -54,7 +57,7 @@ class Manifest:
 
     Attributes:
         data_set: its name in params.yaml.
-        labels: name of the table of ids its label images use ("cityscapes19", "camvid11").
+        labels: name of the table of ids its label images use ("cityscapes19", "camvid11"), or `UNLABELLED`.
         root: what refs are relative to.
         videos: all of them, every split.
         ego_mask: ref of an image that is non-zero where the own car is seen, if any.

@@ -136,8 +136,11 @@ def write_figures(comparison: Comparison, confusions: dict[str, np.ndarray], fol
         folder: created if need be.
 
     Returns:
-        (file name, caption) of each figure written, in the order a reader wants them.
+        (file name, caption) of each figure written, in the order a reader wants them; none without labels, since all
+        of them show accuracy.
     """
+    if not comparison.scored:
+        return []
     makers: list[tuple[str, str, Callable[[], Figure | None]]] = [
         ("miou.png", "mIoU by recipe: bar = mean over seeds, dots = seeds", lambda: miou_figure(comparison)),
         ("consistency.png", "mIoU against temporal consistency", lambda: consistency_figure(comparison)),

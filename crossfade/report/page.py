@@ -110,7 +110,7 @@ def _head(comparison: Comparison) -> str:
     runs = sum(len(r.runs) for r in comparison.recipes)
     frames = comparison.recipes[0].first.get("frames") if comparison.recipes else None
     sub = f"{len(comparison.recipes)} recipes, {runs} runs" + (
-        f", scored on {frames} labelled frames" if frames else ""
+        f", scored on {frames} labelled frames" if frames else ", no labelled frames"
     )
     notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in comparison.notes)
     lead = html.escape(best_sentence(comparison))
@@ -199,7 +199,7 @@ def _videos(pictures: Pictures) -> str:
 
 
 def _heat(comparison: Comparison) -> str:
-    if not comparison.recipes:
+    if not comparison.scored:
         return ""
     heads = "".join(f"<th>{html.escape(r.name)}</th>" for r in comparison.recipes)
     rows = []

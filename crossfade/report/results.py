@@ -78,6 +78,16 @@ class Recipe:
         return self.over_seeds(lambda m: m["temporal_consistency"]["value"])
 
     @property
+    def entropy(self) -> Value:
+        """How unsure the network is, in [0, 1]."""
+        return self.over_seeds(lambda m: m.get("label_free", {}).get("entropy"))
+
+    @property
+    def neighbourhood_density(self) -> Value:
+        """How tightly its predictions cluster, nats."""
+        return self.over_seeds(lambda m: m.get("label_free", {}).get("neighbourhood_density"))
+
+    @property
     def speed(self) -> Value:
         """Frames per second of the network alone."""
         return self.over_seeds(lambda m: m["frames_per_second"]["network"])
@@ -118,6 +128,11 @@ class Comparison:
     def classes(self) -> list[str]:
         """Class names in the label space's order; empty with no result."""
         return list(self.recipes[0].first["iou"]) if self.recipes else []
+
+    @property
+    def scored(self) -> bool:
+        """Whether anything was scored against labels."""
+        return any(recipe.miou.seeds for recipe in self.recipes)
 
     @property
     def motion(self) -> str | None:

@@ -49,6 +49,11 @@ def columns(comparison: Comparison) -> list[Column]:
         Column("TC %", lambda _, r: r.temporal_consistency),
         Column("frames/s", lambda _, r: r.speed, scale=1.0, spread=False),
     ]
+    if not comparison.scored:
+        everything[-1:-1] = [
+            Column("entropy %", lambda _, r: r.entropy),
+            Column("density", lambda _, r: r.neighbourhood_density, scale=1.0),
+        ]
     return [c for c in everything if any(c.value(comparison, r).seeds for r in comparison.recipes)]
 
 
@@ -74,7 +79,14 @@ def reading(comparison: Comparison) -> list[str]:
         if seeds > 1
         else "One seed: differences of a few points may be chance; add seeds to see the spread. Bold: the best."
     ]
-    lines.append(f"gain: mIoU points above `{BASELINE}` of the same seed; pixels: share of pixels that are right.")
+    if comparison.scored:
+        lines.append(f"gain: mIoU points above `{BASELINE}` of the same seed; pixels: share of pixels that are right.")
+    else:
+        lines.append(
+            "No labels: nothing here says how *right* a model is. Entropy: how unsure it is, 0 = of nothing, 100 = of "
+            "everything; density: soft neighbourhood density of its predictions, higher = tighter clusters. Look at "
+            "the videos before you choose."
+        )
     if comparison.recipe(BOUND):
         lines.append(f"`{BOUND}` was trained on the target's labels: an upper bound, not a competitor.")
     if comparison.motion:
@@ -93,6 +105,8 @@ def best_sentence(comparison: Comparison) -> str:
     """The result in one sentence."""
     contenders = [r for r in comparison.recipes if r.name not in (BASELINE, BOUND) and r.miou.seeds]
     base = comparison.recipe(BASELINE)
+    if comparison.recipes and not comparison.scored:
+        return "Nothing was scored against labels; what needs none is below, and the videos are to be looked at."
     if not contenders or base is None:
         return ""
     top = max(contenders, key=lambda r: r.miou.mean)
@@ -136,18 +150,20 @@ def markdown(comparison: Comparison, figures: Sequence[tuple[str, str]] = ()) ->
     out += [f"- left out: `{r.name}`: {r.left_out}" for r in comparison.left_out]
     out += ["", *(f"{line}  " for line in reading(comparison)), ""]
     out += [f"![{caption}]({path})\n" for path, caption in figures]
-    out += ["## IoU by class, %", ""]
-    out += _markdown_table(
-        ["class", *(r.name for r in comparison.recipes)],
-        [[name, *(r.iou(name).format(100) for r in comparison.recipes)] for name in comparison.classes],
-    )
+    if comparison.scored:
+        out += ["## IoU by class, %", ""]
+        out += _markdown_table(
+            ["class", *(r.name for r in comparison.recipes)],
+            [[name, *(r.iou(name).format(100) for r in comparison.recipes)] for name in comparison.classes],
+        )
     return "\n".join(out) + "\n"
 
 
 def csv_text(comparison: Comparison) -> str:
     """comparison.csv: one row a recipe and seed, fractions in [0, 1], empty where unknown; left-out recipes say why."""
     header = ["pair", "recipe", "seed", "miou", "pixel_accuracy", "temporal_consistency", "motion"]
-    header += ["frames_per_second", "gap_closed", "checkpoint", *(f"iou_{c}" for c in comparison.classes), "left_out"]
+    header += ["entropy", "neighbourhood_density", "frames_per_second", "gap_closed", "checkpoint"]
+    header += [*(f"iou_{c}" for c in comparison.classes), "left_out"]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
@@ -156,7 +172,7 @@ def csv_text(comparison: Comparison) -> str:
             alone = Recipe(recipe.name, {seed: recipe.runs[seed]})
             values = [alone.miou, alone.pixel_accuracy, alone.temporal_consistency]
             motion = recipe.runs[seed]["temporal_consistency"]["motion"] or ""
-            tail = [alone.speed, comparison.gap_closed(alone)]
+            tail = [alone.entropy, alone.neighbourhood_density, alone.speed, comparison.gap_closed(alone)]
             row: list[object] = [comparison.pair, recipe.name, seed, *map(_number, values), motion, *map(_number, tail)]
             row += [checkpoint_word(alone), *(_number(alone.iou(c)) for c in comparison.classes), ""]
             writer.writerow(row)

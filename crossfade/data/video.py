@@ -18,6 +18,7 @@ from crossfade.errors import UserError
 from crossfade.files import atomic_path
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"}
 BROWSER_CODEC = "vp09"
 """VP9: plays in web browsers, slow to write (a few frames a second)."""
 FAST_CODEC = "mp4v"
@@ -43,6 +44,13 @@ class FrameSource(ABC):
 
         Raises:
             UserError: a frame is damaged or of another size; the file ends too early.
+        """
+
+    @abstractmethod
+    def sampled(self, rate: float) -> Iterator[tuple[float, np.ndarray]]:
+        """Yield (seconds, frame) of the first frame at or after every 1 / `rate` of a second, each frame once.
+
+        Seconds are those of the file, so that a variable frame rate is followed. Raises as iterating does.
         """
 
     @abstractmethod
@@ -73,6 +81,11 @@ class FolderFrames(FrameSource):
                     f"{self.size[1]}x{self.size[0]}: bring all frames of the folder to one size"
                 )
             yield frame
+
+    def sampled(self, rate: float) -> Iterator[tuple[float, np.ndarray]]:
+        """A folder says no times: its frames are taken to be 1 / `rate` apart."""
+        for k, frame in enumerate(self):
+            yield k / rate, frame
 
     def name(self, index: int) -> str:
         """The image's own name, without its suffix."""
@@ -115,15 +128,26 @@ class FileFrames(FrameSource):
         return capture
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        for capture in self._walk():
+            yield _retrieved(capture, self._path)
+
+    def sampled(self, rate: float) -> Iterator[tuple[float, np.ndarray]]:
+        """By the file's own time stamps; frames in between are not converted."""
+        due = 0.0
+        for capture in self._walk():
+            seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if seconds >= due - 1e-6:
+                yield seconds, _retrieved(capture, self._path)
+                due = (int((seconds + 1e-6) * rate) + 1) / rate
+
+    def _walk(self) -> Iterator[cv2.VideoCapture]:
+        """The capture, standing at each frame in turn."""
         capture = self._open()
         done = 0
         try:
-            while True:
-                good, frame = capture.read()
-                if not good:
-                    break
+            while capture.grab():
                 done += 1
-                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                yield capture
         finally:
             capture.release()
         if self._boxed and self.count is not None and done < self.count - 2:
@@ -212,6 +236,14 @@ class VideoWriter:
             )
         with atomic_path(self._path) as temporary:
             self._part.replace(temporary)
+
+
+def _retrieved(capture: cv2.VideoCapture, path: Path) -> np.ndarray:
+    """The frame the capture stands at, (H, W, 3) uint8 RGB."""
+    good, frame = capture.retrieve()
+    if not good:
+        raise UserError(f"a frame of {path} cannot be decoded: the file is damaged; copy it again")
+    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:

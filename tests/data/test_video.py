@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from crossfade.data.video import BROWSER_CODEC, FileFrames, FolderFrames, VideoWriter, open_frames
 from crossfade.errors import UserError
-from crossfade.video import BROWSER_CODEC, FileFrames, FolderFrames, VideoWriter, open_frames
 
 
 def picture(k: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
