@@ -28,6 +28,8 @@ def parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--browser", action="store_true", help="write VP9, which web browsers play; slower")
     predict.add_argument("--quiet", action="store_true", help="no progress bar")
+    labels = commands.add_parser("labels", help="show a label space: its classes, and the ids that map into it")
+    labels.add_argument("name", nargs="?", help="of the label space; none lists all there are")
     return top
 
 
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (2 when the user can mend it)."""
     options = parser().parse_args(arguments)
     try:
-        predict(options)
+        {"predict": predict, "labels": labels}[options.command](options)
     except UserError as error:
         print(f"crossfade: {error}", file=sys.stderr)
         return 2
@@ -65,6 +67,30 @@ def predict(options: argparse.Namespace) -> None:
         f"decoding and writing, {summary.frames / summary.network_seconds:.1f} the network alone, on {summary.device}"
     )
     print(f"overlay: {options.out}" + (f"; labels: {options.labels}" if options.labels else ""))
+
+
+def labels(options: argparse.Namespace) -> None:
+    """`crossfade labels`: one line a class, with its colour and the ids of every data set that mean it."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from crossfade.data.labels import label_space_names, load_label_space
+
+    console = Console()
+    if options.name is None:
+        console.print("\n".join(label_space_names()), highlight=False)
+        return
+    space = load_label_space(options.name)
+    table = Table(title=space.name, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("id", "class", "", *space.tables):
+        table.add_column(heading)
+    for k, (name, colour) in enumerate(zip(space.classes, space.colours.tolist(), strict=True)):
+        ids = [", ".join(str(i) for i, to in ids.items() if to == k) or "–" for ids in space.tables.values()]
+        swatch = f"[on rgb({colour[0]},{colour[1]},{colour[2]})]    [/]"
+        table.add_row(str(k), name + (" (not scored)" if name in space.unscored else ""), swatch, *ids)
+    console.print(table)
+    console.print("every other id of these data sets, and 255, is ignored", highlight=False)
 
 
 if __name__ == "__main__":

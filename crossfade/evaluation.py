@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from crossfade.data.loading import Domain, frame_to_tensor, frames_in_order
-from crossfade.data.manifest import Video, read_image
+from crossfade.data.manifest import Video
 from crossfade.device import device_name
 from crossfade.errors import UserError
 from crossfade.files import atomic_folder, read_json, write_json
@@ -143,7 +143,7 @@ def evaluate(
         picks=spread_evenly(labelled or range(len(frames)), options.strips),
         clip_frames=options.clip_frames,
     )
-    scores = _Scores(len(space.classes))
+    scores = _Scores(len(space.classes), [space.classes.index(name) for name in space.unscored])
     position = 0
     for video in videos:
         _evaluate_video(networks, domain, video, position, gallery, scores, device)
@@ -163,7 +163,8 @@ def evaluate(
 class _Scores:
     """Everything counted while the videos stream by."""
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, leave_out: list[int]) -> None:
+        self.leave_out = leave_out
         self.accuracy = ConfusionMatrix(num_classes)
         self.consistency = TemporalConsistency(num_classes)
         self.label_free = LabelFreeScores()
@@ -178,7 +179,7 @@ class _Scores:
         network = max(sum(timed) / len(timed), 1e-9)
         measured = self.consistency.pixels > 0
         return {
-            "miou": _number(self.accuracy.miou()),
+            "miou": _number(self.accuracy.miou(leave_out=self.leave_out)),
             "iou": {name: _number(v) for name, v in zip(classes, self.accuracy.iou().tolist(), strict=True)},
             "pixel_accuracy": _number(self.accuracy.pixel_accuracy()),
             "temporal_consistency": {
@@ -250,7 +251,7 @@ def _seconds_to_decode(domain: Domain, videos: tuple[Video, ...]) -> float:
     chosen = frames[:: max(1, len(frames) // DECODED)][:DECODED]
     start = time.perf_counter()
     for frame in chosen:
-        frame_to_tensor(read_image(domain.manifest.root, frame.image), domain.size)
+        frame_to_tensor(domain.manifest.image(frame.image), domain.size)
     return (time.perf_counter() - start) / len(chosen)
 
 

@@ -143,3 +143,16 @@ def test_a_frame_that_fails_half_way_leaves_nothing(models, tmp_path, capsys):
     assert run(frames, "--model", models["none"], "--out", out, "--labels", labels) == 2
     assert "shot10.png is truncated" in capsys.readouterr().err
     assert [f.name for f in tmp_path.iterdir()] == ["in"]
+
+
+def test_label_spaces_are_shown(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["labels"]) == 0
+    assert {"camvid11", "synthia12", "viper15", "cityscapes19"} <= set(capsys.readouterr().out.split())
+    assert main(["labels", "synthia12"]) == 0
+    shown = capsys.readouterr().out
+    assert "fence (not scored)" in shown
+    (rider,) = [line.split() for line in shown.splitlines() if " rider " in line]
+    assert rider == ["10", "rider", "10", "11", "25", "12"]
+    assert main(["labels", "synthia"]) == 2
+    assert "did you mean 'synthia12'" in capsys.readouterr().err

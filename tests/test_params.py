@@ -1,10 +1,12 @@
 """params.yaml: what ships is valid, and every mistake is one sentence with the nearest valid name."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from crossfade.data.labels import load_label_space
 from crossfade.errors import UserError
 from crossfade.params import read_params, switched, with_videos
 
@@ -98,3 +100,12 @@ def test_footage_is_named_in_params(tmp_path, videos):
     assert given == (videos if len(videos) > 1 else videos[0])
     with pytest.raises(UserError, match="no entry 'street_plain' with videos"):
         with_videos(text, "street_plain", videos)
+
+
+@pytest.mark.parametrize("pair", re.findall(r"^  (?:# )?(\w+): \{source", SHIPPED.read_text(), re.MULTILINE))
+def test_every_pair_that_ships_can_be_switched_on(tmp_path, pair):
+    path = tmp_path / "params.yaml"
+    path.write_text(switched(SHIPPED.read_text(), pair))
+    params = read_params(path)
+    assert set(params.pairs) == {pair}
+    assert load_label_space(params.pairs[pair].label_space).classes

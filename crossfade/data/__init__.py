@@ -13,6 +13,9 @@ from crossfade.errors import unknown_name
 DATASETS: dict[str, tuple[str, str, str]] = {
     "street": ("crossfade.data.street.dataset", "StreetParameters", "prepare"),
     "camvid": ("crossfade.data.camvid", "CamvidParameters", "prepare"),
+    "cityscapes": ("crossfade.data.cityscapes", "CityscapesParameters", "prepare"),
+    "synthia": ("crossfade.data.synthia", "SynthiaParameters", "prepare"),
+    "viper": ("crossfade.data.viper", "ViperParameters", "prepare"),
     "footage": ("crossfade.data.footage", "FootageParameters", "prepare"),
 }
 """By kind: module, model of its parameters, function that prepares it. Named, so that one never imports the others."""

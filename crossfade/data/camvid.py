@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveFloat
 
+from crossfade.data.layout import data_root
 from crossfade.data.manifest import Frame, Manifest, Video, read_image
 from crossfade.errors import UserError
 
@@ -43,9 +44,7 @@ def prepare(parameters: CamvidParameters, folder: Path, workers: int = 1) -> Man
         UserError: the folder or its lists are missing or empty, or a listed file is not there.
     """
     name = folder.name
-    root = parameters.root.expanduser().resolve()
-    if not root.is_dir():
-        raise UserError(f"data set '{name}': there is no folder {root}: set data_sets.{name}.root in params.yaml")
+    root = data_root(name, parameters.root)
     lists = [split for split in SPLITS if (root / f"{split}.txt").is_file()]
     if not lists:
         raise UserError(f"data set '{name}': {root} has no train.txt, val.txt or test.txt: is it the SegNet layout?")

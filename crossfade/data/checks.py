@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from crossfade.data.labels import LabelSpace
-from crossfade.data.manifest import Manifest, Video, read_image, read_label, split_ref
+from crossfade.data.manifest import Manifest, Video, split_ref
 from crossfade.errors import UserError
 from crossfade.motion.store import MotionArchive, check_fits
 
@@ -45,7 +45,7 @@ def check_videos(manifest: Manifest, splits: tuple[str, ...]) -> None:
         if any(b <= a for a, b in pairwise(times)):
             raise UserError(f"the times of video {video.split}/{video.name} of '{manifest.data_set}' do not increase")
         for frame in video.frames:
-            size = read_image(manifest.root, frame.image).shape[:2]
+            size = manifest.image(frame.image).shape[:2]
             if size != tuple(video.size):
                 raise UserError(
                     f"{manifest.root / split_ref(frame.image)[0]} ({frame.image}) is {size[1]}x{size[0]}, but frames "
@@ -64,7 +64,7 @@ def count_classes(manifest: Manifest, splits: tuple[str, ...], space: LabelSpace
         for frame in video.frames:
             if frame.label is None:
                 continue
-            raw = read_label(manifest.root, frame.label)
+            raw = manifest.label(frame.label)
             if raw.shape != tuple(video.size):
                 raise UserError(
                     f"label image {frame.label} of '{manifest.data_set}' is {raw.shape[1]}x{raw.shape[0]}, its frame "

@@ -1,7 +1,8 @@
 """Label spaces: an ordered list of classes with colours, and how each data set's ids map into it.
 
-One JSON file a label space in `label_spaces/`: {"classes": [{"name", "colour"}, …], "from": {ids: {"<id>": class name
-or null = ignored, …}}}. An id that a table does not list is *outside* it: an error, not a guess.
+One JSON file a label space in `label_spaces/`: {"classes": [{"name", "colour"}, …], "unscored": [class name, …] or
+absent, "from": {ids: {"<id>": class name or null = ignored, …}}}. An id that a table does not list is *outside* it: an
+error, not a guess.
 """
 
 import json
@@ -25,12 +26,14 @@ class LabelSpace:
         classes: names; a class's id is its position.
         colours: (K, 3) uint8 RGB.
         tables: {name of a table of ids: {id: class id or 255}}.
+        unscored: classes that are trained but left out of the mean IoU (their pixels count as errors of others).
     """
 
     name: str
     classes: tuple[str, ...]
     colours: np.ndarray
     tables: dict[str, dict[int, int]]
+    unscored: tuple[str, ...] = ()
 
     def table(self, ids: str) -> np.ndarray:
         """(256,) uint8: a data set's id → class id, 255 = ignored (ids outside the table too; see `map`).
@@ -100,4 +103,5 @@ def load_label_space(name: str) -> LabelSpace:
         ids: {int(k): IGNORE if v is None else classes.index(v) for k, v in table.items()}
         for ids, table in raw["from"].items()
     }
-    return LabelSpace(name, classes, np.array([entry["colour"] for entry in raw["classes"]], np.uint8), tables)
+    colours = np.array([entry["colour"] for entry in raw["classes"]], np.uint8)
+    return LabelSpace(name, classes, colours, tables, tuple(raw.get("unscored", ())))

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from crossfade.data.clip import IGNORE, Clip
 from crossfade.data.labels import LabelSpace
-from crossfade.data.manifest import Manifest, Video, read_image, read_label
+from crossfade.data.manifest import Manifest, Video, read_label
 from crossfade.errors import UserError
 from crossfade.motion.field import Motion
 from crossfade.motion.store import MotionArchive, check_fits
@@ -56,7 +56,7 @@ class Domain:
 
     def label(self, ref: str) -> np.ndarray:
         """(H, W) uint8 class ids of the label space at the label's own size."""
-        raw = read_label(self.manifest.root, ref)
+        raw = self.manifest.label(ref)
         mapped = self.label_space.map(raw, self.manifest.labels, str(self.manifest.root / ref))
         if self.manifest.ego_mask is not None:
             mask = read_label(self.manifest.root, self.manifest.ego_mask)
@@ -173,7 +173,7 @@ class _Reader:
         """(1, 3, H, W) uint8."""
         if (v, k) in self.images:
             return self.images[v, k]
-        image = read_image(self.domain.manifest.root, self._videos[v].frames[k].image)
+        image = self.domain.manifest.image(self._videos[v].frames[k].image)
         small, _ = frame_to_tensor(image, self.domain.size)
         tensor = torch.from_numpy(small).permute(2, 0, 1)[None].contiguous()
         if self.keep:
@@ -315,9 +315,8 @@ class Seen:
 def frames_in_order(domain: Domain, video: Video) -> Iterator[Seen]:
     """Every frame of a video, one at a time, with its label (where known) and its motion to the one before."""
     archive = domain.archive(video)
-    root = domain.manifest.root
     for k, frame in enumerate(video.frames):
-        _, tensor = frame_to_tensor(read_image(root, frame.image), domain.size)
+        _, tensor = frame_to_tensor(domain.manifest.image(frame.image), domain.size)
         label = None if frame.label is None else torch.from_numpy(domain.label(frame.label).astype(np.int64))[None]
         motion = None
         if archive is not None and (k, k - 1) in archive.pairs:

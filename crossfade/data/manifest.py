@@ -5,13 +5,14 @@ one file, either a path ("clips/a.png", relative to the manifest's root, or abso
 ("train/000.zip!rgb/0003.png").
 """
 
+import io
 import os
 import zipfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -51,6 +52,25 @@ class Video:
     truth: str | None = None
 
 
+LabelForm = Literal["ids", "palette", "red"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a data set's images are to be decoded.
+
+    Attributes:
+        labels: "ids": one channel of 8 bits; "palette": an indexed PNG, of which the index counts and not the colour
+            (VIPER gives two classes one colour); "red": the first channel of a 16-bit image (SYNTHIA).
+        crop_bottom: rows that are cut off below, of images and labels alike.
+        ego_class: the connected piece of this id that touches the middle of the bottom row is the own car: ignored.
+    """
+
+    labels: LabelForm = "ids"
+    crop_bottom: int = 0
+    ego_class: int | None = None
+
+
 @dataclass(frozen=True)
 class Manifest:
     """A data set, ready to read.
@@ -62,6 +82,7 @@ class Manifest:
         videos: all of them, every split.
         ego_mask: ref of an image that is non-zero where the own car is seen, if any.
         files: {file: {size, sha256}} of every file the refs name, so that a change on disk is noticed.
+        reading: how its images are decoded.
     """
 
     data_set: str
@@ -70,6 +91,20 @@ class Manifest:
     videos: tuple[Video, ...]
     ego_mask: str | None = None
     files: dict[str, dict[str, Any]] | None = None
+    reading: Reading = Reading()
+
+    def image(self, ref: str) -> np.ndarray:
+        """One frame, (H, W, 3) uint8 RGB. Raises as `read_image`."""
+        image = read_image(self.root, ref)
+        return image[: image.shape[0] - self.reading.crop_bottom]
+
+    def label(self, ref: str) -> np.ndarray:
+        """One label image, (H, W) uint8 ids as the data set numbers them, 255 where the own car is. Raises as
+        `read_label`.
+        """
+        label = read_label(self.root, ref, self.reading.labels)
+        label = label[: label.shape[0] - self.reading.crop_bottom]
+        return label if self.reading.ego_class is None else _without_ego(label, self.reading.ego_class)
 
     def split(self, *names: str) -> tuple[Video, ...]:
         """The videos of the named splits.
@@ -94,6 +129,7 @@ class Manifest:
                 "labels": self.labels,
                 "root": "." if inside else str(self.root.resolve()),
                 "ego_mask": self.ego_mask,
+                "reading": asdict(self.reading),
                 "videos": [asdict(video) for video in self.videos],
                 "files": files,
             },
@@ -122,7 +158,8 @@ class Manifest:
                 for v in raw["videos"]
             )
             root = folder if raw["root"] == "." else Path(raw["root"])
-            return Manifest(raw["data_set"], raw["labels"], root, videos, raw["ego_mask"], raw["files"])
+            reading = Reading(**raw.get("reading", {}))
+            return Manifest(raw["data_set"], raw["labels"], root, videos, raw["ego_mask"], raw["files"], reading)
         except (KeyError, TypeError) as error:
             raise UserError(f"{path} is damaged ({error}): delete it and run the download stage again") from error
 
@@ -167,13 +204,25 @@ def read_image(root: Path, ref: str) -> np.ndarray:
     return cv2.cvtColor(_decode(root, ref, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def read_label(root: Path, ref: str) -> np.ndarray:
+def read_label(root: Path, ref: str, form: LabelForm = "ids") -> np.ndarray:
     """Decode a label image: (H, W) uint8 ids as the data set wrote them.
 
     Raises:
-        UserError: the file is missing, truncated, or has not one 8-bit channel.
+        UserError: the file is missing, truncated, or not of the form.
     """
+    if form == "palette":
+        return _indices(root, ref)
     image = _decode(root, ref, cv2.IMREAD_UNCHANGED)
+    if form == "red":
+        if image.ndim != 3 or image.dtype != np.uint16:
+            raise UserError(
+                f"label image {root / ref} has shape {image.shape} and type {image.dtype}; expected several channels "
+                "of 16 bits, the first one with the class: is it the original file?"
+            )
+        red = image[..., 2]  # OpenCV keeps blue first
+        if red.max(initial=0) > 255:
+            raise UserError(f"label image {root / ref} has id {red.max()}: no class has one above 255")
+        return red.astype(np.uint8)
     if image.ndim != 2 or image.dtype != np.uint8:
         raise UserError(
             f"label image {root / ref} has shape {image.shape} and type {image.dtype}; expected one channel of 8 bits"
@@ -189,6 +238,34 @@ def _decode(root: Path, ref: str, mode: int) -> np.ndarray:
     if image is None:
         raise UserError(f"{root / ref} is not an image that can be decoded: replace it")
     return image
+
+
+def _indices(root: Path, ref: str) -> np.ndarray:
+    """The indices of a palette PNG, which OpenCV would turn into colours."""
+    from PIL import Image
+
+    data = _read_bytes(root, ref)
+    if not _whole(data):
+        raise UserError(f"image {root / ref} is truncated ({len(data)} bytes): copy it again")
+    try:
+        image = Image.open(io.BytesIO(data))
+    except OSError as error:
+        raise UserError(f"{root / ref} is not an image that can be decoded: replace it") from error
+    if image.mode not in ("P", "L"):
+        raise UserError(
+            f"label image {root / ref} is not indexed (its mode is {image.mode}): colours do not name classes without "
+            "doubt; use the original files"
+        )
+    return np.array(image)
+
+
+def _without_ego(label: np.ndarray, ego_class: int) -> np.ndarray:
+    """255 where the piece of `ego_class` is that touches the middle of the bottom row (8-connected)."""
+    middle = label.shape[1] // 2
+    if label[-1, middle] != ego_class:
+        return label
+    _, pieces = cv2.connectedComponents((label == ego_class).astype(np.uint8), connectivity=8)
+    return np.where(pieces == pieces[-1, middle], np.uint8(255), label)
 
 
 def _whole(data: bytes) -> bool:

@@ -1,5 +1,6 @@
 """How right the predictions are: one confusion matrix, and the three numbers read off it."""
 
+from collections.abc import Sequence
 from typing import Literal, final
 
 import torch
@@ -70,9 +71,17 @@ class ConfusionMatrix:
         shown = true > 0 if present == "truth" else union > 0
         return torch.where(shown, hits / union.clamp(min=1), torch.full_like(hits, torch.nan))
 
-    def miou(self, present: Presence = "truth") -> float:
-        """Mean IoU over the present classes, in [0, 1]; nan when nothing was counted."""
-        return float(self.iou(present).nanmean())
+    def miou(self, present: Presence = "truth", leave_out: Sequence[int] = ()) -> float:
+        """Mean IoU over the present classes, in [0, 1]; nan when nothing was counted.
+
+        Args:
+            present: see `iou`.
+            leave_out: class ids left out of the mean; their pixels still count as errors of the others (the published
+                SYNTHIA protocol drops "fence" so).
+        """
+        iou = self.iou(present)
+        iou[list(leave_out)] = torch.nan
+        return float(iou.nanmean())
 
     def pixel_accuracy(self) -> float:
         """Share of counted pixels that are right, in [0, 1]; nan when nothing was counted."""

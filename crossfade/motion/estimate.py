@@ -8,7 +8,7 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crossfade.data.manifest import Manifest, Video, read_image
+from crossfade.data.manifest import Manifest, Video
 from crossfade.errors import UserError
 from crossfade.files import read_json, sha256, write_json
 from crossfade.motion.estimators import Estimator, build_estimator
@@ -35,10 +35,15 @@ ROUNDING = 1e-6
 class _Job:
     """One video's motion: everything a worker process needs."""
 
-    root: Path
+    manifest: Manifest
     video: Video
     parameters: MotionParameters
     path: Path
+
+    @property
+    def root(self) -> Path:
+        """What the video's refs are relative to."""
+        return self.manifest.root
 
 
 def estimate_data_set(manifest: Manifest, parameters: MotionParameters, folder: Path, workers: int = 1) -> Path:
@@ -60,10 +65,8 @@ def estimate_data_set(manifest: Manifest, parameters: MotionParameters, folder: 
         UserError: a frame cannot be read or has another size than its video; exact motion is asked for and the data
             set has none; a motion is too large to store; there are no weights for the estimator.
     """
-    jobs = [
-        _Job(manifest.root, video, parameters, folder / video.split / f"{video.name}.motion")
-        for video in manifest.videos
-    ]
+    bare = replace(manifest, videos=(), files=None)  # what a worker needs of it
+    jobs = [_Job(bare, video, parameters, folder / video.split / f"{video.name}.motion") for video in manifest.videos]
     if parameters.estimator != "exact" and jobs:
         build_estimator(parameters)  # no weights: say so before any work
     videos: dict[str, dict[str, Any]] = {}
@@ -221,7 +224,7 @@ def _recent_frames(job: _Job, span: int) -> Callable[[int], NDArray[np.uint8]]:
     def frame(index: int) -> NDArray[np.uint8]:
         if index not in kept:
             ref = job.video.frames[index].image
-            image = read_image(job.root, ref)
+            image = job.manifest.image(ref)
             if image.shape[:2] != tuple(job.video.size):
                 raise UserError(
                     f"{job.root / ref} is {image.shape[1]}x{image.shape[0]}, but the frames of its video "

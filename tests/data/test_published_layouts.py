@@ -1,0 +1,206 @@
+"""SYNTHIA, VIPER and Cityscapes as they unpack, written tiny and byte-faithful, and the graph run over them."""
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from crossfade.data import prepare_data_set
+from crossfade.data.labels import load_label_space
+from crossfade.data.loading import ClipDataset, Domain
+from crossfade.data.manifest import Manifest
+from crossfade.errors import UserError
+from crossfade.experiment import Place
+from crossfade.metrics.accuracy import ConfusionMatrix
+from crossfade.motion.estimate import estimate_data_set
+from crossfade.motion.parameters import MotionParameters
+from crossfade.pair_index import index_pair
+from crossfade.params import Pair
+
+SIZE = (40, 64)
+
+
+def photo(seed: int, rows: int = SIZE[0]) -> np.ndarray:
+    """Something with texture."""
+    small = np.random.default_rng(seed).integers(0, 255, (8, 12, 3), np.uint8)
+    return cv2.resize(small, (SIZE[1], rows), interpolation=cv2.INTER_CUBIC)
+
+
+def ids(values: list[int], rows: int = SIZE[0]) -> np.ndarray:
+    """Columns of ids."""
+    return np.repeat(np.repeat(np.array(values), SIZE[1] // len(values))[None], rows, 0)
+
+
+def write(path, image) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image)
+
+
+def synthia(root, layout="archive", frames=4):
+    """760 rows become 48 here: 40 and 8 that are cropped. The class is red, the instance green, both 16 bits."""
+    folders = ("RGB/Stereo_Left/Omni_F", "GT/LABELS/Stereo_Left/Omni_F") if layout == "archive" else ("rgb", "label")
+    for k in range(frames):
+        write(root / f"SEQS-04-DAWN/{folders[0]}/{k:06d}.png", photo(k, 48))
+        label = np.zeros((48, SIZE[1], 3), np.uint16)
+        label[..., 2] = ids([3, 4, 2, 5, 7, 15, 9, 6], 48)
+        label[..., 1] = 4000 + k
+        label[40:, :, 2] = 12
+        write(root / f"SEQS-04-DAWN/{folders[1]}/{k:06d}.png", label)
+    return {"kind": "synthia", "root": str(root), "crop_bottom": 8}
+
+
+def viper(root, numbers=(9, 10, 19, 20), labelled=(10, 19, 20)):
+    """Van (25) and train (29) have one colour in the palette."""
+    palette = np.zeros((256, 3), np.uint8)
+    palette[[25, 29]] = (0, 80, 100)
+    for k in numbers:
+        write(root / f"train/img/001/001_{k:05d}.jpg", photo(k))
+    for k in labelled:
+        label = ids([3, 4, 25, 29, 24, 24, 9, 2])
+        label[30:, 24:40] = 24  # the own car: reaches the bottom's middle, and touches the cars beside it
+        label[26:30] = 11
+        image = Image.fromarray(label.astype(np.uint8), "P")
+        image.putpalette(palette.ravel().tolist())
+        path = root / f"train/cls/001/001_{k:05d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+    return {"kind": "viper", "root": str(root)}
+
+
+def cityscapes(root, labels="labelIds"):
+    """Number 19 in aachen, another one in frankfurt; only what is needed of each snippet is there."""
+    for split, city, number in (("train", "aachen", 19), ("val", "frankfurt", 294)):
+        for k in range(number - 2, number + 1):
+            path = root / f"leftImg8bit_sequence/{split}/{city}/{city}_000000_{k:06d}_leftImg8bit.png"
+            write(path, photo(k))
+        values = [7, 8, 11, 24, 25, 26, 33, 0] if labels == "labelIds" else [0, 1, 2, 11, 12, 13, 18, 255]
+        write(root / f"gtFine/{split}/{city}/{city}_000000_{number:06d}_gtFine_{labels}.png", ids(values))
+    return {"kind": "cityscapes", "root": str(root), "labels": labels}
+
+
+def index(raw, tmp_path, name="data_set") -> Manifest:
+    return prepare_data_set(raw, tmp_path / "data" / name)
+
+
+@pytest.mark.parametrize("layout", ["archive", "flattened"])
+def test_synthia_labels_are_the_red_channel_and_the_bottom_is_cut(tmp_path, layout):
+    manifest = index(synthia(tmp_path / "raw", layout), tmp_path)
+    (video,) = manifest.videos
+    assert (video.name, video.split, video.size, len(video.frames)) == ("SEQS-04-DAWN", "train", SIZE, 4)
+    assert manifest.image(video.frames[0].image).shape == (*SIZE, 3)
+    label = manifest.label(str(video.frames[0].label))
+    assert np.array_equal(label, ids([3, 4, 2, 5, 7, 15, 9, 6]))
+    mapped = load_label_space("synthia12").map(label, manifest.labels, "here")
+    assert np.unique(mapped).tolist() == list(range(8))
+    assert not list((tmp_path / "data").rglob("*.png"))
+
+
+def test_viper_is_read_by_index_never_by_colour(tmp_path):
+    manifest = index(viper(tmp_path / "raw"), tmp_path)
+    assert [video.name for video in manifest.videos] == ["001_00010", "001_00020"]
+    before, now = manifest.videos[0].frames
+    assert before.label is None  # its archive of in-between labels was not unpacked
+    assert now.time - before.time == pytest.approx(1 / 15, abs=1e-5)
+    label = manifest.label(str(now.label))
+    assert {25, 29} <= set(np.unique(label).tolist())
+    assert label[-1, 32] == 255  # the own car
+    assert (label[:26, 32:48] == 24).all()  # another car, cut off from it by a fence
+    space = load_label_space("viper15")
+    assert space.classes[space.map(label, "viper", "here")[28, 0]] == "fence"
+    assert (space.map(label, "viper", "here")[0, 16:32] == 255).all()  # neither van nor train is a class of viper15
+
+
+@pytest.mark.parametrize("labels", ["labelIds", "labelTrainIds"])
+def test_the_label_files_of_cityscapes_say_which_frame_is_labelled(tmp_path, labels):
+    manifest = index(cityscapes(tmp_path / "raw", labels), tmp_path)
+    assert [(v.split, v.name) for v in manifest.videos] == [
+        ("train", "aachen_000000_000019"),
+        ("val", "frankfurt_000000_000294"),
+    ]
+    frames = manifest.videos[1].frames
+    assert [frame.label is not None for frame in frames] == [False, False, True]
+    assert re.findall(r"_(\d{6})_left", " ".join(frame.image for frame in frames)) == ["000292", "000293", "000294"]
+    mapped = load_label_space("viper15").map(manifest.label(str(frames[2].label)), manifest.labels, "here")
+    names = [*load_label_space("viper15").classes]
+    person, car, bicycle = (names.index(name) for name in ("person", "car", "bicycle"))
+    assert mapped[0, ::8].tolist() == [0, 1, 2, person, person, car, bicycle, 255]  # riders are persons here
+
+
+@pytest.mark.parametrize(("source", "space"), [(synthia, "synthia12"), (viper, "viper15")])
+def test_the_published_pairs_go_through_motion_and_index(tmp_path, source, space):
+    place = Place(tmp_path)
+    for name, raw in (("source", source(tmp_path / "a")), ("target", cityscapes(tmp_path / "b"))):
+        manifest = prepare_data_set(raw, place.data(name))
+        estimate_data_set(manifest, MotionParameters(preset="fast", max_gap=0.3), place.motion(name), 1)
+    pair = Pair(source="source", target="target", label_space=space, size=(32, 64))
+    assert "checked" in index_pair(place, "pair", pair)[-1]
+    manifest = Manifest.load(place.data("target"))
+    domain = Domain(manifest, place.motion("target"), load_label_space(space), (32, 64), ("val",))
+    clip = ClipDataset(domain, (-1, 0), [(1, 0)], labels=True)[0]
+    assert clip.frames.shape == (1, 2, 3, 32, 64)
+    assert clip.labels is not None
+    assert (clip.labels[0, 0] == 255).all()  # the earlier frame has no label
+    assert clip.labels[0, 1, 0, 0] == 0
+    assert (1, 0) in clip.motion
+
+
+def broken(tmp_path, change) -> str:
+    root = tmp_path / "raw"
+    raw = change(root)
+    with pytest.raises(UserError) as caught:
+        index(raw, tmp_path)
+    return str(caught.value)
+
+
+def test_what_is_missing_is_one_sentence(tmp_path):
+    def without_neighbour(root):
+        raw = cityscapes(root)
+        next(root.rglob("frankfurt_000000_000293*")).unlink()
+        return raw
+
+    assert "1 of 3 files are missing, first" in broken(tmp_path / "a", without_neighbour)
+
+    def without_label(root):
+        raw = synthia(root)
+        next(root.rglob("GT/**/000002.png")).unlink()
+        return raw
+
+    assert "1 of 4 files are missing" in broken(tmp_path / "b", without_label)
+    assert "crop_bottom 48 leaves nothing" in broken(tmp_path / "c", lambda root: synthia(root) | {"crop_bottom": 48})
+    assert "multiple of 7" in broken(tmp_path / "d", lambda root: viper(root) | {"step": 7})
+    assert "in-between images" in broken(tmp_path / "e", lambda root: viper(root, numbers=(10, 19, 20)))
+
+    def no_images(root):
+        raw = viper(root)
+        (root / "train/img/001").rename(root / "elsewhere")
+        return raw
+
+    assert "unpack train_img.zip there" in broken(tmp_path / "f", no_images)
+
+
+def test_labels_of_another_form_are_refused(tmp_path):
+    manifest = index(viper(tmp_path / "raw"), tmp_path)
+    ref = str(manifest.videos[0].frames[1].label)
+    colours = Image.open(manifest.root / ref).convert("RGB")
+    colours.save(manifest.root / ref)
+    with pytest.raises(UserError, match="is not indexed"):
+        manifest.label(ref)
+    other = index(synthia(tmp_path / "raw2"), tmp_path, "other")
+    ref = str(other.videos[0].frames[1].label)
+    write(other.root / ref, np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(UserError, match="channels of 16 bits"):
+        other.label(ref)
+
+
+def test_fence_is_trained_but_not_scored_in_synthia12():
+    space = load_label_space("synthia12")
+    assert space.unscored == ("fence",)
+    import torch
+
+    matrix = ConfusionMatrix(3)
+    matrix.update(torch.tensor([0, 0, 1, 2, 2, 0]), torch.tensor([0, 0, 1, 1, 2, 2]))
+    assert matrix.miou() == pytest.approx((2 / 3 + 1 / 2 + 1 / 3) / 3)
+    assert matrix.miou(leave_out=[1]) == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert matrix.iou().isnan().sum() == 0
