@@ -28,26 +28,29 @@ def parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--browser", action="store_true", help="write VP9, which web browsers play; slower")
     predict.add_argument("--quiet", action="store_true", help="no progress bar")
+    doctor = commands.add_parser("doctor", help="look for everything that is wrong with the data of a pair")
+    doctor.add_argument("pair", nargs="?", help="of params.yaml (default: every pair that is switched on)")
+    doctor.add_argument("--all", action="store_true", help="decode every frame, not 200 of each side")
+    doctor.add_argument("--sheet", type=Path, metavar="OUT.png", help="the pictures (default: doctor-PAIR.png)")
     labels = commands.add_parser("labels", help="show a label space: its classes, and the ids that map into it")
     labels.add_argument("name", nargs="?", help="of the label space; none lists all there are")
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status (2 when the user can mend it)."""
+    """Run the command line; returns the exit status (2 when the user can mend it, 1 when the doctor found errors)."""
     options = parser().parse_args(arguments)
     try:
-        {"predict": predict, "labels": labels}[options.command](options)
+        return {"predict": predict, "labels": labels, "doctor": doctor}[options.command](options)
     except UserError as error:
         print(f"crossfade: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("crossfade: stopped; nothing was written", file=sys.stderr)
         return 130
-    return 0
 
 
-def predict(options: argparse.Namespace) -> None:
+def predict(options: argparse.Namespace) -> int:
     """`crossfade predict`: checks everything it can before the first frame, then streams."""
     from crossfade.predict import Request, predict_video
 
@@ -67,9 +70,30 @@ def predict(options: argparse.Namespace) -> None:
         f"decoding and writing, {summary.frames / summary.network_seconds:.1f} the network alone, on {summary.device}"
     )
     print(f"overlay: {options.out}" + (f"; labels: {options.labels}" if options.labels else ""))
+    return 0
 
 
-def labels(options: argparse.Namespace) -> None:
+def doctor(options: argparse.Namespace) -> int:
+    """`crossfade doctor`: prints what is wrong and how to mend it, writes a sheet of pictures."""
+    from crossfade.doctor import examine, write_sheet
+    from crossfade.experiment import Place
+    from crossfade.params import read_params
+
+    params = read_params()
+    errors = 0
+    for pair in [options.pair] if options.pair else params.pairs:
+        report = examine(Place(), params, pair, None if options.all else 200)
+        print("\n".join(report.lines()))
+        sheet = options.sheet or Path(f"doctor-{pair}.png")
+        if write_sheet(report, sheet):
+            print(f"look at   {sheet}   (frame, source labels, motion, neighbour warped onto it, difference)")
+        verdict = f"{report.errors} errors" if report.errors else "nothing is wrong"
+        print(f"{pair}: {verdict}, {len(report.findings) - report.errors} warnings")
+        errors += report.errors
+    return 1 if errors else 0
+
+
+def labels(options: argparse.Namespace) -> int:
     """`crossfade labels`: one line a class, with its colour and the ids of every data set that mean it."""
     from rich import box
     from rich.console import Console
@@ -80,7 +104,7 @@ def labels(options: argparse.Namespace) -> None:
     console = Console()
     if options.name is None:
         console.print("\n".join(label_space_names()), highlight=False)
-        return
+        return 0
     space = load_label_space(options.name)
     table = Table(title=space.name, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("id", "class", "", *space.tables):
@@ -91,6 +115,7 @@ def labels(options: argparse.Namespace) -> None:
         table.add_row(str(k), name + (" (not scored)" if name in space.unscored else ""), swatch, *ids)
     console.print(table)
     console.print("every other id of these data sets, and 255, is ignored", highlight=False)
+    return 0
 
 
 if __name__ == "__main__":
