@@ -109,3 +109,11 @@ def test_every_pair_that_ships_can_be_switched_on(tmp_path, pair):
     params = read_params(path)
     assert set(params.pairs) == {pair}
     assert load_label_space(params.pairs[pair].label_space).classes
+
+
+def test_the_recipes_that_are_commented_out_are_valid(tmp_path):
+    path = tmp_path / "params.yaml"
+    text, count = re.subn(r"^  # (\w+: \{network)", r"  \1", SHIPPED.read_text(), flags=re.MULTILINE)
+    path.write_text(text)
+    assert count == 3
+    assert {"minent", "advent", "tps"} <= set(read_params(path).recipes)

@@ -7,10 +7,12 @@ from pydantic import BaseModel
 
 from crossfade.errors import unknown_name
 from crossfade.methods.adabn import AdaBN, AdaBNParameters
+from crossfade.methods.advent import Advent, AdventParameters
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
 from crossfade.methods.self_training import SelfTraining, SelfTrainingParameters
 from crossfade.methods.stcl import STCL, STCLParameters
 from crossfade.methods.supervised import Supervised, SupervisedParameters
+from crossfade.methods.tps import TPS, TPSParameters
 from crossfade.objectives.cross_entropy import balanced_weights
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ METHODS: dict[str, tuple[type[BaseModel], type[Method]]] = {
     "adabn": (AdaBNParameters, AdaBN),
     "self_training": (SelfTrainingParameters, SelfTraining),
     "stcl": (STCLParameters, STCL),
+    "tps": (TPSParameters, TPS),
+    "advent": (AdventParameters, Advent),
 }
 """By name: the model of its parameters, and the method."""
 

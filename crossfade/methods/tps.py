@@ -1,0 +1,153 @@
+"""TPS (Xing et al., ECCV 2022): what was seen a frame ago, brought here over motion, teaches what is seen now.
+
+The network labels the frame before; the label is warped to now and supervises the network's prediction on strongly
+changed frames. Nothing is mixed and nobody else teaches. Published and here alike: the source takes the target's
+colours. Otherwise than published: the frames that label and those that learn are zoomed by one factor, the label is
+warped with motion that was mirrored with its sign, and where motion is not valid the frame's own prediction stands in
+(`labels`).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_validator
+from torch import Tensor
+
+from crossfade.data.augment import (
+    GeometricParameters,
+    PhotometricParameters,
+    geometric,
+    photometric,
+    photometric_frames,
+)
+from crossfade.data.clip import Clip
+from crossfade.methods.base import ClipNeeds, Method, StepOutput
+from crossfade.methods.batch_norm import train_mode
+from crossfade.methods.figures import mixed_figure
+from crossfade.methods.labeller import LabelParameters, pseudo_labels
+from crossfade.methods.pseudo_labels import confidence_weight
+from crossfade.methods.teacher import Teacher, TeacherParameters
+from crossfade.methods.unroll import newest, run, supervised_terms
+from crossfade.objectives.colour_transfer import transfer_colour
+from crossfade.objectives.cross_entropy import cross_entropy
+
+if TYPE_CHECKING:
+    from crossfade.temporal.video_network import VideoNetwork
+
+
+class TPSParameters(BaseModel):
+    """Parameters of `tps`.
+
+    Attributes:
+        labels: pseudo labels; `labeller` is "self" (published) or "ema"; nobody is frozen here.
+        teacher: with "ema", the teacher; in any case whose batch-norm statistics are deployed.
+        target_weight: λ_T (published: 1 for SYNTHIA, 0.1 for VIPER).
+        class_balance: power of the inverse class frequency by which pixels with true labels weigh.
+        colour_transfer: source frames take the colours of a target frame, with `colour_transfer_probability`.
+        target_photometric: strong colour changes of the frames that learn.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    labels: LabelParameters = LabelParameters(labeller="self", over_motion="warped", weighting="none")
+    teacher: TeacherParameters = TeacherParameters(deploy="student")
+    target_weight: NonNegativeFloat = 1.0
+    class_balance: float = Field(default=0.5, ge=0.0, le=1.0)
+    aux_weight: NonNegativeFloat = 0.1
+    colour_transfer: Literal["histogram", "mean_spread", "off"] = "histogram"
+    colour_transfer_probability: float = Field(default=1.0, ge=0.0, le=1.0)
+    source_geometric: GeometricParameters = GeometricParameters()
+    target_geometric: GeometricParameters = GeometricParameters(scale=(1.0, 1.25))
+    source_photometric: PhotometricParameters = PhotometricParameters()
+    target_photometric: PhotometricParameters = PhotometricParameters(blur=0.5)
+
+    @field_validator("labels")
+    @classmethod
+    def _somebody_here(cls, labels: LabelParameters) -> LabelParameters:
+        if labels.labeller not in ("self", "ema"):
+            raise ValueError(f"tps has no labeller '{labels.labeller}': choose self or ema")
+        return labels
+
+
+class TPS(Method):
+    """Source cross-entropy, and target cross-entropy against labels over motion."""
+
+    def __init__(self, parameters: TPSParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
+        super().__init__(network, class_names)
+        self.parameters = parameters
+        self.teacher = Teacher(parameters.teacher, network)
+
+    @property
+    def source_needs(self) -> ClipNeeds | None:
+        """As many frames as the network reads, labelled."""
+        return ClipNeeds.of(self.network.past, labels=True)
+
+    @property
+    def target_needs(self) -> ClipNeeds | None:
+        """As many frames as the network and the labeller read, without labels."""
+        return ClipNeeds.of(self.parameters.labels.past(self.network.past), labels=False)
+
+    def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
+        """Start from the batch-norm statistics of the target, if asked."""
+        assert target is not None
+        self.teacher.start(self.network, target)
+
+    def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
+        """The labeller's forward without gradient, and one forward of each side."""
+        assert source is not None
+        assert target is not None
+        p = self.parameters
+        source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
+        train_mode(self.network, "batch")
+        if p.labels.labeller == "ema":
+            with self.teacher.following():
+                pseudo = pseudo_labels(self.teacher.network, target, p.labels, 1)
+        else:
+            pseudo = pseudo_labels(self.network, target, p.labels, 1)
+        recoloured = transfer_colour(source.frames, target.now, p.colour_transfer, p.colour_transfer_probability)
+        shown = photometric(Clip(recoloured, source.labels, source.motion, source.names), p.source_photometric)
+        weights = self.true_weight(source.labels_now)
+        _, terms = supervised_terms(self.network, shown, "source", p.aux_weight, weights)
+
+        own = newest(target, self.network.past + 1)
+        frames = photometric_frames(own.frames, p.target_photometric)
+        output = run(self.network, frames, own.motion)
+        labels, confidence = pseudo.labels[:, -1], pseudo.confidence[:, -1]
+        weight, sure = confidence_weight(confidence, p.labels.threshold, p.labels.weighting)
+        terms["target"] = p.target_weight * cross_entropy(output.logits, labels, weight)
+        if output.now.aux is not None and p.aux_weight > 0:
+            terms["target_aux"] = p.target_weight * p.aux_weight * cross_entropy(output.now.aux, labels, weight)
+        scalars: dict[str, float | Tensor] = {"sure": sure, "confidence": confidence.mean()}
+        if pseudo.disagreement is not None:
+            scalars["disagreement_over_motion"] = pseudo.disagreement
+        figures = {}
+        if draw:
+            shown_labels = labels[:, None].expand(-1, frames.shape[1], -1, -1)
+            figures = {"target": mixed_figure({"target": (frames, shown_labels)}, self.num_classes)}
+        return StepOutput(terms, scalars, figures)
+
+    def after_step(self, step: int) -> None:
+        """Move the teacher towards the student."""
+        self.teacher.update(self.network)
+
+    def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
+        """Estimate the deployed network's statistics on the target, if asked."""
+        assert target is not None
+        self.teacher.finish(self.network, target)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The teacher."""
+        return {"teacher": self.teacher.network.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the teacher."""
+        self.teacher.network.load_state_dict(state["teacher"])
+
+    def deployed(self) -> "VideoNetwork":
+        """The student or the teacher."""
+        return self.teacher.deployed(self.network)
+
+    @property
+    def rule(self) -> str:
+        """Last step, student or teacher."""
+        return f"last step, {self.parameters.teacher.deploy}"
