@@ -81,7 +81,15 @@ def doctor(options: argparse.Namespace) -> int:
 
     params = read_params()
     errors = 0
-    for pair in [options.pair] if options.pair else params.pairs:
+    pairs = [options.pair] if options.pair else list(params.pairs)
+    if options.sheet is not None:
+        if options.sheet.suffix.lower() != ".png":
+            raise UserError(f"the sheet must end in .png, not '{options.sheet.suffix}' ({options.sheet})")
+        if not options.sheet.resolve().parent.is_dir():
+            raise UserError(f"there is no folder {options.sheet.resolve().parent} for the sheet: make it first")
+        if len(pairs) > 1:
+            raise UserError(f"{len(pairs)} pairs are on: name one of them, or leave --sheet away")
+    for pair in pairs:
         report = examine(Place(), params, pair, None if options.all else 200)
         print("\n".join(report.lines()))
         sheet = options.sheet or Path(f"doctor-{pair}.png")

@@ -22,6 +22,7 @@ from crossfade.data.labels import LabelSpace, load_label_space
 from crossfade.data.manifest import UNLABELLED, Manifest, Video
 from crossfade.errors import UserError, unknown_name
 from crossfade.experiment import Place
+from crossfade.files import atomic_path
 from crossfade.motion.field import Motion
 from crossfade.motion.store import MotionArchive
 from crossfade.motion.warp import warp
@@ -288,8 +289,9 @@ def write_sheet(report: Report, path: Path) -> bool:
     sheet = report.sheet()
     if sheet is None:
         return False
-    if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise UserError(f"cannot write {path}: is there space on the disk?")
+    _, content = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.tobytes())
     return True
 
 

@@ -1,17 +1,19 @@
 """From params.yaml to running parts: the two sides of a pair, a recipe's network and method."""
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossfade.data.checks import count_classes
 from crossfade.data.labels import LabelSpace, load_label_space
 from crossfade.data.loading import ClipDataset, Domain
 from crossfade.data.manifest import Manifest
 from crossfade.errors import UserError
 from crossfade.files import atomic_folder, read_json, write_json
-from crossfade.methods import build_method
+from crossfade.methods import build_method, weigh_classes
 from crossfade.methods.base import ClipNeeds, Method
 from crossfade.model_folder import load_model, save_model
 from crossfade.params import Pair, Params
@@ -97,7 +99,8 @@ def pretrain(place: Place, params: Params, pair_name: str, network: str, seed: i
     accelerator = make_accelerator(chosen.training, knobs)
     _seed_everything(seed)
     built = build_video_network(parameters, len(source.label_space.classes)).to(accelerator.device)
-    method = _method(chosen.method, built, source.label_space, _class_pixels(place, pair_name))
+    method = _method(chosen.method, built, source.label_space)
+    weigh_classes(method, chosen.method, _class_pixels(place, pair_name))
     what = f"pretrain {pair_name} {network} seed {seed}"
     folder = place.pretrained(pair_name, network, seed)
     facts = {
@@ -106,10 +109,14 @@ def pretrain(place: Place, params: Params, pair_name: str, network: str, seed: i
         "network": network,
         "seed": seed,
         "data": data_facts(place, pair_name, SOURCE),
-        "parameters": {"network": parameters.model_dump(), "pretraining": chosen.model_dump()},
+        "parameters": {
+            "pair": pair.model_dump(),
+            "network": parameters.model_dump(),
+            "pretraining": chosen.model_dump(),
+        },
     }
     run = _Run(place, folder, what, ("pretrain", pair_name, network, f"seed-{seed}"), facts)
-    tracker = open_tracker(pair_name, f"pretrain {network} seed-{seed}")
+    tracker = open_tracker(pair_name, f"pretrain {network} seed-{seed}", memo=run.memo)
     return run.train(method, (source, None), chosen.training, parameters, tracker, accelerator, knobs)
 
 
@@ -128,7 +135,8 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
     accelerator = make_accelerator(training, knobs)
     _seed_everything(seed)
     network = _started_from(start.network, start.description["model"], parameters, len(space.classes))
-    method = _method(recipe.method, network.to(accelerator.device), space, _class_pixels(place, pair_name))
+    method = _method(recipe.method, network.to(accelerator.device), space)
+    pixels = _class_pixels(place, pair_name)
     folder = place.model(pair_name, recipe_name, seed)
     if method.target_needs is not None and method.target_needs.labels:
         target = _labelled_target(target, pair)
@@ -137,6 +145,8 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
             with atomic_folder(folder) as temporary:
                 write_json(temporary / "left_out.json", {"reason": reason})
             return folder
+        pixels = count_classes(target.manifest, target.splits, space).tolist()
+    weigh_classes(method, recipe.method, pixels)
     pretrained_run = read_run(place.pretrained(pair_name, recipe.network, seed))
     facts = {
         "stage": "adapt",
@@ -146,6 +156,7 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
         "seed": seed,
         "data": data_facts(place, pair_name, SOURCE, TARGET),
         "parameters": {
+            "pair": pair.model_dump(),
             "network": parameters.model_dump(),
             "recipe": recipe.model_dump(),
             "training": training.model_dump(),
@@ -154,7 +165,7 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
     }
     what = f"{pair_name} {recipe_name} seed {seed}"
     run = _Run(place, folder, what, ("adapt", pair_name, recipe_name, f"seed-{seed}"), facts)
-    tracker = open_tracker(pair_name, f"{recipe_name} seed-{seed}")
+    tracker = open_tracker(pair_name, f"{recipe_name} seed-{seed}", memo=run.memo)
     return run.train(method, (source, target), training, parameters, tracker, accelerator, knobs)
 
 
@@ -167,6 +178,17 @@ class _Run:
     what: str
     checkpoint: tuple[str, ...]
     facts: dict[str, Any]
+
+    @property
+    def identity(self) -> str:
+        """What makes this training another one than before: data, starting weights, parameters."""
+        return repr((self.facts["data"], self.facts.get("pretrained"), self.facts["parameters"]))
+
+    @property
+    def memo(self) -> Path:
+        """Where the tracker notes its run, for the same training only."""
+        digest = hashlib.sha256(self.identity.encode()).hexdigest()[:12]
+        return self.place.checkpoints(*self.checkpoint) / f"mlflow-{digest}.txt"
 
     def train(
         self,
@@ -182,7 +204,6 @@ class _Run:
         source, target = sides
         _announce(tracker, self.facts)
         checkpoints = self.place.checkpoints(*self.checkpoint)
-        identity = repr((self.facts["data"], self.facts.get("pretrained"), self.facts["parameters"]))
         try:
             datasets = (
                 dataset_for(source, method.source_needs),
@@ -190,7 +211,7 @@ class _Run:
             )
             train(
                 method, *datasets, training, int(self.facts["seed"]), checkpoints, accelerator, knobs, tracker,
-                self.what, identity,
+                self.what, self.identity,
             )  # fmt: skip
         except BaseException:
             tracker.close(failed=True)
@@ -223,9 +244,9 @@ def _class_pixels(place: Place, pair: str) -> list[int]:
     return list(read_json(place.side(pair, SOURCE))["class_pixels"].values())
 
 
-def _method(raw: Mapping[str, Any], network: VideoNetwork, space: LabelSpace, pixels: list[int]) -> Method:
+def _method(raw: Mapping[str, Any], network: VideoNetwork, space: LabelSpace) -> Method:
     rest = {key: value for key, value in raw.items() if key != "name"}
-    return build_method(str(raw["name"]), rest, network, space.classes, pixels)
+    return build_method(str(raw["name"]), rest, network, space.classes)
 
 
 def _started_from(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from crossfade.data.checks import check_files, check_length, check_motion, check_videos, count_classes
-from crossfade.data.labels import LabelSpace, load_label_space
+from crossfade.data.labels import FOLDER, LabelSpace, load_label_space
 from crossfade.data.manifest import UNLABELLED, Manifest
 from crossfade.errors import UserError
 from crossfade.experiment import SOURCE, TARGET, Place
@@ -36,6 +36,8 @@ def index_pair(place: Place, name: str, pair: Pair) -> list[str]:
     ids = Manifest.load(place.data(pair.target)).labels
     if ids != UNLABELLED:
         space.table(ids)  # refuses ids that do not meet the label space
+    for side in (source, target):
+        side["label_space_hash"] = sha256(FOLDER / f"{pair.label_space}.json")
     source["class_pixels"] = {c: int(n) for c, n in zip(space.classes, counts, strict=True)}
     with atomic_folder(place.side(name, SOURCE).parent) as temporary:
         write_json(temporary / f"{SOURCE}.json", source)

@@ -2,14 +2,11 @@
 
 import difflib
 import inspect
-import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
 
 from crossfade.data import data_set_parameters
 from crossfade.data.labels import label_space_names
@@ -17,6 +14,7 @@ from crossfade.errors import UserError, unknown_name
 from crossfade.methods import METHODS, method_parameters
 from crossfade.motion.parameters import MotionParameters
 from crossfade.networks import FRAME_NETWORKS, NetworkParameters
+from crossfade.params_text import parse
 from crossfade.temporal import TEMPORAL
 from crossfade.training import TrainingParameters
 
@@ -42,7 +40,7 @@ class Pair(_Section):
     source: str
     target: str
     label_space: str
-    size: tuple[int, int]
+    size: tuple[PositiveInt, PositiveInt]
     source_split: str = "train"
     adapt_on: tuple[str, ...] = ("train",)
     evaluate_on: str = "val"
@@ -91,7 +89,7 @@ class Pretraining(_Section):
 class Params(_Section):
     """The whole file."""
 
-    seeds: list[int]
+    seeds: list[NonNegativeInt] = Field(min_length=1)
     pairs: dict[str, Pair]
     data_sets: dict[str, dict[str, Any]]
     motion: dict[str, MotionParameters]
@@ -99,6 +97,13 @@ class Params(_Section):
     pretraining: Pretraining
     adaptation: TrainingParameters
     recipes: dict[str, Recipe]
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands there twice")
+        return seeds
 
     def training_of(self, recipe: str) -> TrainingParameters:
         """`adaptation` with the recipe's overrides."""
@@ -118,23 +123,33 @@ def read_params(path: Path = FILE, only: Mapping[str, Any] | None = None) -> Par
         UserError: missing, not YAML, an unknown key or name, a value out of range.
     """
     try:
-        raw = yaml.safe_load(path.read_text())
+        params = check_params(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: run from the project's folder") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8") from error
+    if only is None:
+        return params
+    return Params.model_construct(**{name: _declared(vars(params)[name], only[name]) for name in only})
+
+
+def check_params(text: str) -> Params:
+    """The text of params.yaml, checked.
+
+    Raises:
+        UserError: as `read_params`.
+    """
+    raw = parse(text)
     if not isinstance(raw, dict):
-        raise UserError(f"{path} should hold sections ({', '.join(Params.model_fields)}), but is empty")
+        raise UserError(f"{FILE} should hold sections ({', '.join(Params.model_fields)}), but is empty")
     try:
         params = Params.model_validate(raw)
         _check_names(params)
     except ValidationError as error:
-        raise UserError(_sentence(path, error)) from error
+        raise UserError(f"{FILE}: {_problem(error)}") from error
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    if only is None:
-        return params
-    return Params.model_construct(**{name: _declared(vars(params)[name], only[name]) for name in only})
+        raise UserError(f"{FILE}: {error}") from error
+    return params
 
 
 def _declared(section: Any, entries: Any) -> Any:
@@ -183,10 +198,6 @@ def _checked(where: str, check: Any, value: Any) -> None:
         raise UserError(_problem(error, where)) from error
 
 
-def _sentence(path: Path, error: ValidationError) -> str:
-    return f"{path}: {_problem(error)}"
-
-
 def _problem(error: ValidationError, prefix: str = "") -> str:
     """The first problem of a validation, as a sentence with the nearest valid key."""
     first = error.errors()[0]
@@ -232,54 +243,3 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = _merged(result[key], value) if both else value
     return result
-
-
-def switched(text: str, pair: str) -> str:
-    """The text of params.yaml with only `pair` active: its entry and its data sets' are uncommented, other pairs' not.
-
-    Works on the one-line entries of `pairs`, `data_sets` and `motion`; everything else stays as it is.
-
-    Raises:
-        UserError: the file has no such entry.
-    """
-    entries = {m["name"]: yaml.safe_load(m["value"]) for m in _ENTRY.finditer(_section(text, "pairs"))}
-    if pair not in entries:
-        raise unknown_name("pair", pair, entries)
-    wanted = {pair, entries[pair]["source"], entries[pair]["target"]}
-
-    def line(match: re.Match[str]) -> str:
-        name = match["name"]
-        active = name in wanted or (name not in entries and not match["off"])
-        return f"  {'' if active else '# '}{name}: {match['value']}"
-
-    for section in ("pairs", "data_sets", "motion"):
-        old = _section(text, section)
-        text = text.replace(old, _ENTRY.sub(line, old))
-    return text
-
-
-def with_videos(text: str, data_set: str, videos: Iterable[str]) -> str:
-    """The text of params.yaml with other `videos` in the one-line entry of a data set of footage.
-
-    Raises:
-        UserError: the file has no such entry.
-    """
-    given = list(videos)
-    value = json.dumps(given[0] if len(given) == 1 else given)
-    old = _section(text, "data_sets")
-    entry = re.compile(rf"^(  (?:# )?{data_set}: \{{.*?videos: )(?:\[[^\]]*\]|\"[^\"]*\"|[^,}}]*)", re.MULTILINE)
-    new, count = entry.subn(lambda match: match[1] + value, old)
-    if not count:
-        raise UserError(f"params.yaml has no entry '{data_set}' with videos under data_sets: put it back")
-    return text.replace(old, new)
-
-
-_ENTRY = re.compile(r"^  (?P<off># )?(?P<name>\w+): (?P<value>\{.*\}.*)$", re.MULTILINE)
-
-
-def _section(text: str, name: str) -> str:
-    """A top-level section with its heading, up to the next one."""
-    match = re.search(rf"^{name}:.*?(?=^\w|\Z)", text, re.MULTILINE | re.DOTALL)
-    if match is None:
-        raise UserError(f"params.yaml has no section '{name}'")
-    return match[0]

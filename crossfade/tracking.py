@@ -17,6 +17,8 @@ from typing import Any, final
 
 import numpy as np
 
+from crossfade.files import atomic_path
+
 _log = logging.getLogger(__name__)
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -98,17 +100,22 @@ class NoTracker(Tracker):
 class MlflowTracker(Tracker):
     """One MLflow run, written from a thread."""
 
-    def __init__(self, uri: str, experiment: str, run_name: str, run_id: str | None = None) -> None:
+    def __init__(
+        self, uri: str, experiment: str, run_name: str, run_id: str | None = None, memo: Path | None = None
+    ) -> None:
         """Start or continue a run; returns at once.
 
         Args:
             uri: tracking server or "sqlite:///…".
             experiment: its name: the pair.
             run_name: recipe and seed.
-            run_id: the run to continue; None = a new one.
+            run_id: the run to continue; None = a new one, or that of `memo`.
+            memo: a file that the run's id is read from where it is there, and written to.
         """
         self.uri, self.experiment, self.run_name = uri, experiment, run_name
-        self.run_id: str | None = run_id
+        known = memo.read_text() if memo is not None and memo.is_file() else None
+        self.run_id: str | None = run_id or known
+        self._memo = memo
         self._queue: queue.Queue[Callable[[Any, str], None] | None] = queue.Queue(QUEUE)
         self._gone = threading.Event()
         self._failed = False
@@ -245,20 +252,25 @@ class MlflowTracker(Tracker):
                 self.run_id = None
         if self.run_id is None:
             self.run_id = client.create_run(experiment, run_name=self.run_name).info.run_id
+        if self._memo is not None:
+            with atomic_path(self._memo) as temporary:
+                temporary.write_text(self.run_id)
         return client, self.run_id
 
 
-def open_tracker(experiment: str, run_name: str, run_id: str | None = None) -> Tracker:
+def open_tracker(experiment: str, run_name: str, run_id: str | None = None, memo: Path | None = None) -> Tracker:
     """The tracker of a run: MLflow at $MLFLOW_TRACKING_URI (default: sqlite in this folder), or none.
+
+    `memo` is a file that keeps the run's id, so that a training that was killed goes on in the run it began.
 
     None where mlflow is not installed, CROSSFADE_TRACKING=off, or this is not the first process of several.
     """
     if os.environ.get("CROSSFADE_TRACKING", "on") == "off" or int(os.environ.get("RANK", "0")) > 0:
         return NoTracker()
     if find_spec("mlflow") is None:
-        _log.warning("mlflow is not installed: the run is not recorded (pip install 'crossfade[pipeline]')")
+        _log.warning("mlflow is not installed: the run is not recorded (in the project: pip install -e '.[pipeline]')")
         return NoTracker()
-    return MlflowTracker(os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI), experiment, run_name, run_id)
+    return MlflowTracker(os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI), experiment, run_name, run_id, memo)
 
 
 def _system_monitor(run: str) -> Any:

@@ -130,7 +130,7 @@ def train(
     def reader(dataset: ClipDataset | None, first: int) -> Iterator[Clip] | None:
         if dataset is None:
             return None
-        clips = batches(dataset, parameters.batch, seed, first, rank, world, knobs.workers)
+        clips = batches(dataset, parameters.batch, seed, first, rank, world, knobs.workers, int(dataset is target))
         return (clip.to(device) for clip in clips)
 
     def once(work: Callable[..., None], salt: int) -> None:

@@ -2,7 +2,8 @@
 
 Switches params.yaml to the pair `street_footage`, runs its part of the graph (clips chosen, motion, pretraining, every
 recipe, label-free scores, comparison with before/after videos) and registers the chosen recipe's model in MLflow as
-`street_footage@adapted`. Killed and started again, it goes on where it was; `dvc repro` then finds nothing to do.
+`street_footage@adapted`. Killed and started again, it goes on where it was; afterwards `dvc repro
+compare@street_footage` finds nothing to do.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from prefect.states import Completed, Failed
 
 from flows import HOME
 from flows.benchmark import benchmark
+from tasks.machine import at_least
 from tasks.register import ALIAS, register
 from tasks.server import server
 
@@ -44,11 +46,11 @@ def main() -> None:
     parser.add_argument("--video", nargs="+", required=True, help="videos, a pattern, or a folder of frames")
     parser.add_argument("--recipe", default="stcl", help="whose model is registered (default: stcl)")
     parser.add_argument("--seed", type=int, default=0, help="likewise (default: 0)")
-    parser.add_argument("--workers", type=int, help="stages side by side (default: one a core)")
-    parser.add_argument("--gpus", type=int, help="GPUs to share out (default: all)")
+    parser.add_argument("--workers", type=at_least(1), help="stages side by side (default: one a core)")
+    parser.add_argument("--gpus", type=at_least(0), help="GPUs to share out (default: all)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    _stage("switch", PAIR, f"--recipe={options.recipe}", "--videos", *options.video)
+    _stage("switch", PAIR, f"--recipe={options.recipe}", f"--seed={options.seed}", "--videos", *options.video)
     with server(HOME):
         state = adapt_footage(options.recipe, options.seed, options.workers, options.gpus, return_state=True)
     if not state.is_completed():

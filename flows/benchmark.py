@@ -18,7 +18,7 @@ from prefect.states import Completed, Failed
 
 from flows import HOME
 from tasks.graph import GraphError, read_graph, run_stage
-from tasks.machine import Machine, visible_gpus
+from tasks.machine import Machine, at_least, visible_gpus
 from tasks.publish import publish
 from tasks.server import server
 
@@ -64,9 +64,9 @@ def main() -> None:
     """Parse the command line and run the flow against the configured Prefect server, or one of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", metavar="target", help="as for `dvc repro`; default: the whole graph")
-    parser.add_argument("--workers", type=int, help="stages side by side (default: one a core)")
-    parser.add_argument("--gpus", type=int, help="GPUs to share out among stages that ask for one (default: all)")
-    parser.add_argument("--threads", type=int, help="CPU threads a stage may use (default: cores / workers)")
+    parser.add_argument("--workers", type=at_least(1), help="stages side by side (default: one a core)")
+    parser.add_argument("--gpus", type=at_least(0), help="GPUs to share out among stages that ask (default: all)")
+    parser.add_argument("--threads", type=at_least(1), help="CPU threads a stage may use (default: cores / workers)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server below is stopped in any case
     try:

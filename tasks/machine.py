@@ -1,11 +1,12 @@
 """What the stages of a flow share: so many at a time, and the GPUs."""
 
+import argparse
 import os
 import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import final
 
@@ -86,3 +87,18 @@ def visible_gpus(count: int | None) -> list[str]:
         listed = ",".join(subprocess.run(query, capture_output=True, text=True, check=False).stdout.split())
     found = [name.strip() for name in (listed or "").split(",") if name.strip()]
     return found if count is None else (found or [str(k) for k in range(count)])[:count]
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """For argparse: a whole number that is not smaller."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} up")
+        return value
+
+    return number

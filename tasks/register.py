@@ -24,6 +24,8 @@ def register(pair: str, recipe: str, seed: int) -> str:
     from mlflow.exceptions import MlflowException
 
     folder = Path("models") / pair / recipe / f"seed-{seed}"
+    if not (folder / "run.json").is_file():
+        return f"not registered: {recipe} was left out" if folder.is_dir() else f"not registered: there is no {folder}"
     run_id = json.loads((folder / "run.json").read_text())["mlflow_run"]
     if run_id is None:
         return "not registered: the run was not recorded"

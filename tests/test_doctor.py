@@ -81,6 +81,11 @@ def test_everything_wrong_is_told_at_once(project, monkeypatch, capsys):
     assert any(line.startswith("motion error") and "0001.motion" in line for line in lines)
     monkeypatch.chdir(project)
     assert main(["doctor", "street"]) == 1
+    assert main(["doctor", "--sheet", "sheet.pdf"]) == 2
+    assert "must end in .png" in capsys.readouterr().err
+    assert main(["doctor", "--sheet", "nowhere/sheet.png"]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+    assert main(["doctor", "street"]) == 1
     assert "… and" in capsys.readouterr().out  # six pictures cannot be read, three are told
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from crossfade.tracking import MlflowTracker
 
@@ -20,6 +21,8 @@ mlflow = pytest.importorskip("mlflow")
     [
         (["--video", "nowhere/*.mp4"], "error: there is nothing at nowhere/*.mp4"),
         (["--video", ".", "--recipe", "stlc"], "did you mean 'stcl'"),
+        (["--video", ".", "--seed", "7"], "error: seed 7 is not among the seeds [0]"),
+        (["--video", ".", "--workers", "-1"], "'-1' is not a whole number from 1 up"),
     ],
 )
 def test_a_mistake_ends_in_one_sentence(tmp_path, arguments, sentence):
@@ -35,15 +38,45 @@ def test_a_mistake_ends_in_one_sentence(tmp_path, arguments, sentence):
     assert (tmp_path / "params.yaml").read_text() == before
 
 
-def test_the_switch_names_the_footage(tmp_path):
+def switch(folder, *arguments):
+    command = [sys.executable, "-m", "stages.switch", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+
+
+def test_the_switch_names_the_footage_and_what_is_there(tmp_path):
     shutil.copy2(ROOT / "params.yaml", tmp_path)
     (tmp_path / "drives").mkdir()
-    command = [sys.executable, "-m", "stages.switch", "street_footage", "--videos", "drives"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    (tmp_path / "drives/1.mp4").write_bytes(b"one")
+    assert switch(tmp_path, "street_footage", "--videos", "drives").returncode == 0
     text = (tmp_path / "params.yaml").read_text()
-    assert f'  footage: {{kind: footage, videos: "{tmp_path}/drives"}}' in text
+    entry = yaml.safe_load(text)["data_sets"]["footage"]
+    assert (entry["kind"], entry["videos"]) == ("footage", f"{tmp_path}/drives")
+    assert entry["found"].startswith("1 videos, ")
     assert "\n  # street: {" in text
+    assert switch(tmp_path, "street_footage", "--videos", "drives").returncode == 0
+    assert (tmp_path / "params.yaml").read_text() == text  # nothing new: nothing is run again
+    (tmp_path / "drives/2.mp4").write_bytes(b"two")
+    switch(tmp_path, "street_footage", "--videos", "drives")
+    assert yaml.safe_load((tmp_path / "params.yaml").read_text())["data_sets"]["footage"]["found"] != entry["found"]
+
+
+def test_the_switch_says_where_data_lie_and_touches_nothing_else(tmp_path):
+    shutil.copy2(ROOT / "params.yaml", tmp_path)
+    before = (tmp_path / "params.yaml").read_text()
+    for wrong, sentence in (
+        ("camvid=", "there is no folder '' for data set 'camvid'"),
+        ("camvid=nowhere", "there is no folder 'nowhere'"),
+        ("/some/link", "did you mean"),
+        ("camvod=.", "did you mean 'camvid'"),
+    ):
+        done = switch(tmp_path, "street_camvid", wrong)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+        assert sentence in done.stderr or wrong.startswith("/")
+    assert (tmp_path / "params.yaml").read_text() == before
+    assert switch(tmp_path, "street_camvid", "camvid=.").returncode == 0
+    text = (tmp_path / "params.yaml").read_text()
+    assert yaml.safe_load(text)["data_sets"]["camvid"] == {"kind": "camvid", "root": str(tmp_path)}
 
 
 def test_a_model_is_registered_with_its_run_and_an_alias(tmp_path, monkeypatch):
@@ -64,4 +97,6 @@ def test_a_model_is_registered_with_its_run_and_an_alias(tmp_path, monkeypatch):
     kept = mlflow.artifacts.download_artifacts(version.source, dst_path=str(tmp_path / "back"))
     assert (Path(kept) / "model.safetensors").read_bytes() == b"weights"
     (folder / "run.json").write_text(json.dumps({"mlflow_run": None}))
-    assert register.fn("street_footage", "stcl", 0).startswith("not registered")
+    assert register.fn("street_footage", "stcl", 0) == "not registered: the run was not recorded"
+    (folder / "run.json").unlink()
+    assert register.fn("street_footage", "stcl", 0) == "not registered: stcl was left out"

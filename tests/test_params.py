@@ -8,7 +8,8 @@ import yaml
 
 from crossfade.data.labels import load_label_space
 from crossfade.errors import UserError
-from crossfade.params import read_params, switched, with_videos
+from crossfade.params import read_params
+from crossfade.params_text import switched, with_values
 
 SHIPPED = Path(__file__).resolve().parents[1] / "params.yaml"
 
@@ -47,6 +48,10 @@ MISTAKES = {
     "data_set": (lambda p: p["data_sets"]["street_plain"].update(kind="stret"), "did you mean 'street'"),
     "training": (lambda p: p["recipes"]["stcl"].update(training={"step": 3}), "did you mean 'steps'"),
     "range": (lambda p: p["adaptation"].update(batch=0), "adaptation.batch"),
+    "size": (lambda p: p["pairs"]["street"].update(size=[0, -3]), "pairs.street.size.0"),
+    "no_seed": (lambda p: p.update(seeds=[]), "seeds"),
+    "twice": (lambda p: p.update(seeds=[1, 1]), "a seed stands there twice"),
+    "negative": (lambda p: p.update(seeds=[-1]), "seeds.0"),
 }
 
 
@@ -89,17 +94,44 @@ def test_switching_to_real_footage_and_back(tmp_path):
         switched(SHIPPED.read_text(), "street_camvit")
 
 
-@pytest.mark.parametrize("videos", [["/drives/*.mp4"], ["/a b/1.mp4", "/c, d/2.mp4"]])
+@pytest.mark.parametrize(
+    "videos", [["/drives/*.mp4"], ["/a b/1 [x].mp4", "/c, d/2.mp4"], ["/{e}/3.mp4", "/it's/4.mp4", "/über/🚗.mp4"]]
+)
 def test_footage_is_named_in_params(tmp_path, videos):
     path = tmp_path / "params.yaml"
-    text = with_videos(switched(SHIPPED.read_text(), "street_footage"), "footage", ["/other.mp4"])
-    path.write_text(with_videos(with_videos(text, "footage", ["/one", "/two"]), "footage", videos))
+    text = switched(SHIPPED.read_text(), "street_footage")
+    for given in (["/other.mp4"], ["/one [1].mp4", "/two [2].mp4"], videos):
+        text = switched(with_values(text, "data_sets", "footage", {"videos": given}), "street_footage")
+    path.write_text(text)
     params = read_params(path)
     assert set(params.pairs) == {"street_footage"}
-    given = params.data_sets["footage"]["videos"]
-    assert given == (videos if len(videos) > 1 else videos[0])
-    with pytest.raises(UserError, match="no entry 'street_plain' with videos"):
-        with_videos(text, "street_plain", videos)
+    assert params.data_sets["footage"]["videos"] == videos
+    with pytest.raises(UserError, match="no entry 'street_plain"):
+        with_values(text, "data_sets", "street_plain", {})
+
+
+def test_what_dvc_writes_can_be_read_and_switched(tmp_path):
+    """`dvc exp run -S` writes the file anew: long entries are wrapped, quotes that YAML 1.2 does not need are gone."""
+    from dvc.utils.hydra import apply_overrides
+
+    path = tmp_path / "params.yaml"
+    path.write_text(SHIPPED.read_text())
+    apply_overrides(path, ["adaptation.steps=7"])
+    params = read_params(path)
+    assert params.adaptation.steps == 7
+    assert params.recipes["stcl"].method["feature_blend"] == {"level": "off"}
+    path.write_text(switched(path.read_text(), "street_camvid"))
+    assert set(read_params(path).pairs) == {"street_camvid"}
+    path.write_text(switched(path.read_text(), "street"))
+    assert set(read_params(path).pairs) == {"street"}
+
+
+def test_a_pair_that_cannot_be_switched_off_is_told():
+    text = SHIPPED.read_text().replace(
+        "pairs:\n", "pairs:\n  mine:\n    source: street_plain\n    target: street_camera\n"
+    )
+    with pytest.raises(UserError, match="write the pair 'mine' as"):
+        switched(text, "street_camvid")
 
 
 @pytest.mark.parametrize("pair", re.findall(r"^  (?:# )?(\w+): \{source", SHIPPED.read_text(), re.MULTILINE))

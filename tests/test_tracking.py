@@ -90,3 +90,13 @@ def test_off_and_other_ranks(monkeypatch):
     monkeypatch.delenv("CROSSFADE_TRACKING")
     monkeypatch.setenv("RANK", "1")
     assert isinstance(open_tracker("street", "x"), NoTracker)
+
+
+def test_a_killed_run_is_continued_by_its_memo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tracking, "PATIENCE", 60.0)
+    uri, memo = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "checkpoints" / "mlflow-1.txt"
+    first = MlflowTracker(uri, "street", "stcl seed-0", memo=memo).close()
+    assert memo.read_text() == first
+    assert MlflowTracker(uri, "street", "stcl seed-0", memo=memo).close() == first
+    assert MlflowTracker(uri, "street", "stcl seed-0", memo=tmp_path / "other").close() != first

@@ -18,9 +18,9 @@ class Clip:
     Attributes:
         frames: (B, T, 3, H, W) float32 RGB in [0, 1]. Normalisation belongs to the network.
         labels: (B, T, H, W) int64 class ids of the pair's label space, 255 = ignore; None on an unlabelled clip.
-        motion: {(i, j): Motion i→j}, i and j being positions in the clip (0 = oldest). Where a frame has no
-            neighbour (the video begins, or frames are too far apart in time) the frame itself stands in for it and
-            the motion is zero and nowhere valid.
+        motion: {(i, j): Motion i→j}, i and j being positions in the clip (0 = oldest). Where "now" does not
+            reach a neighbour (the video begins, or frames are too far apart in time) it stands in for it itself; motion
+            between strangers is zero and nowhere valid.
         names: one name a clip, "split/video/frame-of-now".
     """
 

@@ -5,6 +5,7 @@ what remains is divided into clips. Some of them, spread evenly over everything,
 of JPEGs each. Memory does not grow with the length of the footage.
 """
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,7 @@ class FootageParameters(BaseModel):
     Attributes:
         videos: a pattern ("drives/*.mp4"), one video, a folder of videos or of frames, or a list of these; what a
             pattern or a folder names is read in order of name.
+        found: what `listing` said of the videos when they were named; it changes nothing but makes DVC look again.
         rate: frames per second within a clip (of a folder of frames: the rate it was recorded at).
         clip_frames: frames of a clip; shorter rests of a shot are left out.
         clips: how many clips are kept at most, evenly spread over all there are.
@@ -53,6 +55,7 @@ class FootageParameters(BaseModel):
 
     kind: Literal["footage"] = "footage"
     videos: str | tuple[str, ...]
+    found: str = ""
     rate: float = Field(default=12.0, gt=0, le=120)
     clip_frames: int = Field(default=12, ge=3)
     clips: int = Field(default=60, ge=2)
@@ -92,7 +95,7 @@ def prepare(parameters: FootageParameters, folder: Path, workers: int = 1) -> Ma
         UserError: there is no footage, a file cannot be read, or too little of it moves.
     """
     given = (parameters.videos,) if isinstance(parameters.videos, str) else parameters.videos
-    paths = [path for pattern in given for path in _paths(pattern, folder.name)]
+    paths = named(given)
     sources = [open_frames(path) for path in paths]
     with _progress(f"looking through {folder.name}", sum(_seconds(s, parameters.rate) for s in sources)) as seen:
         surveys = [survey(source, parameters.rate, seen) for source in sources]
@@ -175,15 +178,36 @@ def _median(values: np.ndarray, width: int) -> np.ndarray:
     return np.asarray(np.median(windows, axis=1))
 
 
-def _paths(pattern: str, name: str) -> list[Path]:
-    """The videos a pattern names, in order."""
+def named(patterns: Sequence[str]) -> list[Path]:
+    """The videos and folders of frames that patterns name, in order.
+
+    Raises:
+        UserError: a pattern names nothing.
+    """
+    return [path for pattern in patterns for path in _paths(pattern)]
+
+
+def listing(patterns: Sequence[str]) -> str:
+    """How many videos the patterns name now, and a digest of their names, sizes and times of change.
+
+    Raises:
+        UserError: a pattern names nothing.
+    """
+    paths = named(patterns)
+    files = [f for path in paths for f in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    known = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return f"{len(paths)} videos, {hashlib.sha256(repr(known).encode()).hexdigest()[:12]}"
+
+
+def _paths(pattern: str) -> list[Path]:
+    """The videos one pattern names, in order."""
     given = Path(pattern).expanduser()
     if given.exists():
         inside = sorted(p for p in given.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES) if given.is_dir() else []
         return inside or [given]
     found = sorted(Path(given.anchor).glob(str(given.relative_to(given.anchor))))
     if not found:
-        raise UserError(f"data set '{name}': there is nothing at {pattern}: set data_sets.{name}.videos in params.yaml")
+        raise UserError(f"there is nothing at {pattern}: give videos, a pattern in quotes, or a folder of frames")
     return found
 
 

@@ -84,9 +84,10 @@ def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 class ClipDataset(Dataset[Clip]):
-    """Short clips around every frame of a domain ("now"); a neighbour that is missing or too far in time is stood in.
+    """Short clips around the frames of a domain ("now"); a neighbour that is missing or too far in time is stood in.
 
-    With `labels` only frames that have a label are "now". Without, no label file is ever opened.
+    With `labels` only frames that have a label are "now". Without, no label file is ever opened. Of a video in which
+    some frames have all their neighbours, only those are "now"; of one in which none has, all are.
     """
 
     def __init__(
@@ -110,16 +111,21 @@ class ClipDataset(Dataset[Clip]):
         self.domain = domain
         self.offsets, self.pairs, self.labels = tuple(offsets), tuple(motion), labels
         self.videos = domain.videos
-        self.items = [
-            (v, k)
-            for v, video in enumerate(self.videos)
-            for k, frame in enumerate(video.frames)
-            if frame.label is not None or not labels
-        ]
+        self._reader = _Reader(domain, sum(len(v.frames) for v in self.videos) <= CACHE_FRAMES)
+        self.items = [(v, k) for v in range(len(self.videos)) for k in self._nows(v)]
         if not self.items:
             what = "labelled frame" if labels else "frame"
             raise UserError(f"data set '{domain.manifest.data_set}' has no {what} in {'+'.join(domain.splits)}")
-        self._reader = _Reader(domain, sum(len(v.frames) for v in self.videos) <= CACHE_FRAMES)
+
+    def _nows(self, v: int) -> list[int]:
+        """The frames of a video that are "now" in some clip."""
+        video = self.videos[v]
+        usable = [k for k, frame in enumerate(video.frames) if frame.label is not None or not self.labels]
+        if self.offsets == (0,):
+            return usable
+        known = self._reader.known(v)
+        whole = [k for k in usable if all(self._reachable(k + o, k, known, video) for o in self.offsets)]
+        return whole or usable
 
     def __len__(self) -> int:
         """How many clips there are."""
@@ -198,12 +204,17 @@ class _Reader:
         if archive is None or (i, j) not in archive.pairs:
             h, w = self.domain.size
             return Motion(torch.zeros(1, 2, h, w), torch.zeros(1, 1, h, w, dtype=torch.bool))
-        flow, valid = archive.read(i, j)
+        with archive:
+            flow, valid = archive.read(i, j)
         return Motion(torch.from_numpy(flow)[None], torch.from_numpy(valid)[None, None]).resized(self.domain.size)
 
     def _archive(self, v: int) -> MotionArchive | None:
+        """The video's motion, its file closed: there may be more videos than a process may have open files."""
         if v not in self.archives:
-            self.archives[v] = self.domain.archive(self._videos[v])
+            archive = self.domain.archive(self._videos[v])
+            if archive is not None:
+                archive.close()
+            self.archives[v] = archive
         return self.archives[v]
 
 
@@ -226,9 +237,10 @@ def collate(clips: Sequence[Clip]) -> Clip:
 
 @dataclass(frozen=True)
 class StepSampler(Sampler[list[int]]):
-    """The indices of every step from `first_step` on: a pure function of (seed, step, rank, world).
+    """The indices of every step from `first_step` on: a pure function of (seed, stream, step, rank, world).
 
-    Epoch by epoch, each a fresh permutation; no clip comes twice in an epoch. Resuming is starting at a later step.
+    Epoch by epoch, each a fresh permutation; no clip comes twice in an epoch. Resuming is starting at a later step. Two
+    data sets that are read together need different streams, or clip i of one would always meet clip i of the other.
     """
 
     length: int
@@ -237,6 +249,7 @@ class StepSampler(Sampler[list[int]]):
     first_step: int = 0
     rank: int = 0
     world: int = 1
+    stream: int = 0
 
     def __iter__(self) -> Iterator[list[int]]:
         """Endless."""
@@ -248,23 +261,31 @@ class StepSampler(Sampler[list[int]]):
 
     def _at(self, position: int) -> int:
         epoch, place = divmod(position, self.length)
-        return int(_permutation(self.length, self.seed, epoch)[place])
+        return int(_permutation(self.length, (self.seed, self.stream), epoch)[place])
 
 
-_PERMUTATIONS: dict[tuple[int, int], tuple[int, np.ndarray]] = {}
+_PERMUTATIONS: dict[tuple[int, tuple[int, int]], tuple[int, np.ndarray]] = {}
 
 
-def _permutation(length: int, seed: int, epoch: int) -> np.ndarray:
-    """The epoch's permutation; the last one of each (length, seed) is kept."""
+def _permutation(length: int, seed: tuple[int, int], epoch: int) -> np.ndarray:
+    """The epoch's permutation; the last one of each (length, (seed, stream)) is kept."""
     held = _PERMUTATIONS.get((length, seed))
     if held is None or held[0] != epoch:
-        held = (epoch, np.random.default_rng([seed, epoch, length]).permutation(length))
+        number, stream = seed
+        held = (epoch, np.random.default_rng([number, epoch, length, stream]).permutation(length))
         _PERMUTATIONS[length, seed] = held
     return held[1]
 
 
 def batches(
-    dataset: ClipDataset, batch: int, seed: int, first_step: int = 0, rank: int = 0, world: int = 1, workers: int = 0
+    dataset: ClipDataset,
+    batch: int,
+    seed: int,
+    first_step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+    stream: int = 0,
 ) -> Iterator[Clip]:
     """Endless batches from step `first_step` on.
 
@@ -275,8 +296,9 @@ def batches(
         first_step: where to start; the batches of later steps are the same whatever it is.
         rank, world: this process, and how many there are.
         workers: processes that read ahead; changes nothing but speed.
+        stream: another order for the same seed.
     """
-    sampler = StepSampler(len(dataset), batch, seed, first_step, rank, world)
+    sampler = StepSampler(len(dataset), batch, seed, first_step, rank, world, stream)
     loader = DataLoader(
         dataset,
         batch_sampler=sampler,

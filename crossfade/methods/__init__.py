@@ -46,7 +46,6 @@ def build_method(
     raw: Mapping[str, Any],
     network: "VideoNetwork",
     class_names: Sequence[str],
-    class_pixels: Sequence[int] | None = None,
 ) -> Method:
     """Build a method around a network that is already on its device.
 
@@ -55,7 +54,6 @@ def build_method(
         raw: its parameters as read from params.yaml, without the name.
         network: what is trained.
         class_names: the pair's classes in order.
-        class_pixels: how often the labelled source shows each; without them no class weighs more than another.
 
     Raises:
         UserError: no such method, or a class name it does not know.
@@ -63,11 +61,21 @@ def build_method(
     """
     parameters = method_parameters(name, raw)
     build: Callable[..., Method] = METHODS[name][1]
-    method = build(parameters, network, class_names)
-    balance = parameters.model_dump().get("class_balance", 0.0)
-    if class_pixels is not None and balance > 0:
+    return build(parameters, network, class_names)
+
+
+def weigh_classes(method: Method, raw: Mapping[str, Any], class_pixels: Sequence[int]) -> None:
+    """Make rare classes count more, by the power that the method's parameter `class_balance` says, where it has one.
+
+    Args:
+        method: gets its `class_weights`.
+        raw: its parameters as read from params.yaml, with the name.
+        class_pixels: how often the labels that it is trained on show each class.
+    """
+    values = {key: value for key, value in raw.items() if key != "name"}
+    balance = method_parameters(str(raw["name"]), values).model_dump().get("class_balance", 0.0)
+    if balance > 0:
         method.class_weights = balanced_weights(class_pixels, balance)
-    return method
 
 
-__all__ = ["METHODS", "ClipNeeds", "Method", "StepOutput", "build_method", "method_parameters"]
+__all__ = ["METHODS", "ClipNeeds", "Method", "StepOutput", "build_method", "method_parameters", "weigh_classes"]

@@ -107,7 +107,7 @@ class CategoryAlignment:
         spans: list[tuple[FrameOutput | None, Motion | None]] = [*view.neighbours] or [(None, None)]
         logits = [fuse(network, view.now, past, motion) for past, motion in spans]
         grid = (logits[0].shape[-2], logits[0].shape[-1])
-        labels = F.interpolate(view.labels[:, None].float(), grid, mode="nearest")[:, 0].long()
+        labels = F.interpolate(view.labels[:, None].float(), grid, mode="nearest-exact")[:, 0].long()
         centroids = []
         for (past, motion), scores in zip(spans, logits, strict=True):
             if self.parameters.kind == "mmd":
@@ -116,7 +116,7 @@ class CategoryAlignment:
             else:
                 features, weights = _embedding(view.now, past, motion), certainty(scores)
                 here = _on_grid(labels, features)
-                weights = F.interpolate(weights[:, None], features.shape[-2:], mode="nearest")[:, 0]
+                weights = F.interpolate(weights[:, None], features.shape[-2:], mode="nearest-exact")[:, 0]
             centroids.append(class_centroids(features, here, self.num_classes, weights, self.parameters.min_pixels))
         return combine_spans(centroids, span_weights(logits, self.parameters.centroid_weights))
 
@@ -143,7 +143,7 @@ def _by_prediction(labels: Tensor, scores: Tensor, trusted: bool) -> Tensor:
 def _on_grid(labels: Tensor, features: Tensor) -> Tensor:
     if labels.shape[-2:] == features.shape[-2:]:
         return labels
-    return F.interpolate(labels[:, None].float(), features.shape[-2:], mode="nearest")[:, 0].long()
+    return F.interpolate(labels[:, None].float(), features.shape[-2:], mode="nearest-exact")[:, 0].long()
 
 
 def _embedding(now: FrameOutput, past: FrameOutput | None, motion: Motion | None) -> Tensor:

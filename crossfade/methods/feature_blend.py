@@ -43,7 +43,7 @@ def blend_edits(parameters: BlendParameters, features: dict[int, Tensor], union:
     stride = shallow if parameters.level == "shallow" else max(features)
 
     def blended(own: Tensor) -> Tensor:
-        mask = F.interpolate(union, own.shape[-2:], mode="nearest").to(own.dtype) * parameters.weight
+        mask = F.interpolate(union, own.shape[-2:], mode="nearest-exact").to(own.dtype) * parameters.weight
         return own + mask * (features[stride].to(own.dtype) - own)
 
     return {stride: blended}

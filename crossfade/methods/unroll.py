@@ -87,7 +87,7 @@ def fuse(
         return network.temporal.read(now, [])
     slot: Slot = network.temporal.advance(network.temporal.encode(past), motion)
     if still is not None:
-        weight = torch.nn.functional.interpolate(still, slot["logits"].shape[-2:], mode="nearest")
+        weight = torch.nn.functional.interpolate(still, slot["logits"].shape[-2:], mode="nearest-exact")
         slot = {**slot, "logits": (1 - weight) * slot["logits"] + weight * now.logits}
         slot["valid"] = slot["valid"] | (weight > 0)
     return network.temporal.read(now, [slot])

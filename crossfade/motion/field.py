@@ -36,7 +36,7 @@ class Motion:
             return self
         flow = F.interpolate(self.flow, size, mode="bilinear", align_corners=False)
         ratio = torch.tensor([new_w / w, new_h / h], dtype=flow.dtype, device=flow.device).view(1, 2, 1, 1)
-        valid = F.interpolate(self.valid.to(flow.dtype), size, mode="nearest") > 0.5
+        valid = F.interpolate(self.valid.to(flow.dtype), size, mode="nearest-exact") > 0.5
         return Motion(flow * ratio, valid)
 
     def flipped(self) -> "Motion":

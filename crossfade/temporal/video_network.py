@@ -118,5 +118,5 @@ def _without(slot: Slot, keep: Tensor) -> Slot:
     """The slot with nothing valid where `keep` is True."""
     if "valid" not in slot:
         return slot
-    small = nn.functional.interpolate(keep.float(), slot["valid"].shape[-2:], mode="nearest") > 0.5
+    small = nn.functional.interpolate(keep.float(), slot["valid"].shape[-2:], mode="nearest-exact") > 0.5
     return {**slot, "valid": slot["valid"] & ~small}

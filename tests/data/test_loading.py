@@ -13,7 +13,7 @@ PAIR = {"offsets": (-1, 0), "motion": ((1, 0),)}
 
 
 def test_a_clip_holds_frames_labels_and_motion(domain):
-    clip = ClipDataset(domain, **PAIR, labels=True)[3]
+    clip = ClipDataset(domain, **PAIR, labels=True)[2]
     assert clip.names == ("train/a/3",)
     assert clip.frames.shape == (1, 2, 3, 24, 32)
     assert clip.labels.shape == (1, 2, 24, 32)
@@ -23,14 +23,41 @@ def test_a_clip_holds_frames_labels_and_motion(domain):
     assert torch.equal(moved, clip.frames[:, 1, :, :, :-3])
 
 
-def test_a_frame_without_neighbour_stands_in_for_itself(domain):
+def test_now_is_where_all_neighbours_are(domain):
+    """Not the first frame of a video, nor the first after a gap in time."""
     dataset = ClipDataset(domain, **PAIR)
-    for index in (0, 5 + 3):  # the first frame of a video; the first after a gap in time
-        clip = dataset[index]
-        assert torch.equal(clip.frames[:, 0], clip.frames[:, 1])
-        assert not clip.motion[1, 0].valid.any()
-        assert not clip.motion[1, 0].flow.any()
-    assert dataset[1].motion[1, 0].valid.any()
+    names = [dataset[k].names[0] for k in range(len(dataset))]
+    assert names == [f"train/a/{k}" for k in (1, 2, 3, 4)] + [f"train/b/{k}" for k in (1, 2, 4)]
+    assert all(dataset[k].motion[1, 0].valid.any() for k in range(len(dataset)))
+    assert len(ClipDataset(domain)) == 10  # who looks at single frames sees them all
+
+
+def test_in_a_video_without_neighbours_a_frame_stands_in_for_itself(domain):
+    """As CamVid's frames, a second apart; the motion is zero and nowhere valid."""
+    wide = {"offsets": (-4, 0), "motion": ((1, 0),)}
+    dataset = ClipDataset(domain, **wide)
+    assert len(dataset) == 1 + 5  # in the video with a gap no frame reaches four frames back
+    clip = dataset[3]
+    assert clip.names == ("train/b/2",)
+    assert torch.equal(clip.frames[:, 0], clip.frames[:, 1])
+    assert not clip.motion[1, 0].valid.any()
+    assert not clip.motion[1, 0].flow.any()
+
+
+def test_no_more_files_are_open_than_are_read(domain):
+    import os
+
+    dataset = ClipDataset(domain, **PAIR)
+    before = len(os.listdir("/proc/self/fd"))
+    for k in range(len(dataset)):
+        _ = dataset[k]
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_two_streams_of_one_seed_are_two_orders():
+    first, second = (list(islice(StepSampler(12, 4, seed=3, stream=s), 9)) for s in (0, 1))
+    assert first != second
+    assert sum(a == b for a, b in zip(sum(first, []), sum(second, []), strict=True)) < 12
 
 
 def test_unlabelled_reading_opens_no_label_file(domain):
@@ -44,7 +71,7 @@ def test_unlabelled_reading_opens_no_label_file(domain):
 
 def test_resizing_scales_motion_by_both_ratios(domain):
     half = replace(domain, size=(12, 16))
-    clip = ClipDataset(half, **PAIR, labels=True)[3]
+    clip = ClipDataset(half, **PAIR, labels=True)[2]
     assert torch.allclose(clip.motion[1, 0].flow[:, 0], torch.tensor(1.5), atol=1 / 64)
     assert clip.labels.shape[-2:] == (12, 16)
 

@@ -1,0 +1,106 @@
+"""params.yaml as a text that a person keeps: entries switched on and off and given values, all else left as it is.
+
+Works on the entries of `pairs`, `data_sets` and `motion` that are written between braces, `name: {…}`, with or without
+a comment sign before them.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from crossfade.errors import UserError, unknown_name
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as DVC reads and writes it (1.2): only true and false are booleans, `off` is a word."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def parse(text: str) -> Any:
+    """The content of params.yaml.
+
+    Raises:
+        UserError: it is not YAML.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"params.yaml is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def switched(text: str, pair: str) -> str:
+    """The text with only `pair` active: its entry and its data sets' are uncommented, other pairs' not.
+
+    Raises:
+        UserError: the file has no such entry, or another pair is written in a way that cannot be switched off.
+    """
+    entries = {m["name"]: parse(m["value"]) for m in _ENTRY.finditer(_section(text, "pairs"))}
+    if pair not in entries:
+        raise unknown_name("pair", pair, entries)
+    wanted = {pair, entries[pair]["source"], entries[pair]["target"]}
+
+    def line(match: re.Match[str]) -> str:
+        name = match["name"]
+        active = name in wanted or (name not in entries and not match["off"])
+        return f"  {'' if active else '# '}{name}: {_one_line(match['value'])}{match['rest']}"
+
+    for section in ("pairs", "data_sets", "motion"):
+        old = _section(text, section)
+        text = text.replace(old, _ENTRY.sub(line, old))
+    left = set(parse(text)["pairs"]) - {pair}
+    if left:
+        raise UserError(f"params.yaml: write the pair '{min(left)}' as '{min(left)}: {{…}}', or put # before its lines")
+    return text
+
+
+def with_values(text: str, section: str, name: str, values: Mapping[str, Any]) -> str:
+    """The text with other values in one entry.
+
+    Raises:
+        UserError: the file has no such entry between braces.
+    """
+    found = 0
+
+    def line(match: re.Match[str]) -> str:
+        nonlocal found
+        if match["name"] != name:
+            return match[0]
+        found += 1
+        value = {**parse(match["value"]), **values}
+        dumped = yaml.safe_dump(value, default_flow_style=True, width=1 << 20, allow_unicode=True, sort_keys=False)
+        return f"  {match['off'] or ''}{name}: {dumped.strip()}{match['rest']}"
+
+    old = _section(text, section)
+    new = _ENTRY.sub(line, old)
+    if not found:
+        raise UserError(f"params.yaml has no entry '{name}: {{…}}' under {section}: put it back")
+    return text.replace(old, new)
+
+
+_QUOTED = r'"(?:[^"\\]|\\.)*"' + r"|'[^']*'"
+_PLAIN = rf"""(?:{_QUOTED}|[^{{}}"'])*"""
+_VALUE = rf"\{{{_PLAIN}(?:\{{{_PLAIN}\}}{_PLAIN})*\}}"
+_ENTRY = re.compile(rf"^  (?P<off># )?(?P<name>\w+): (?P<value>{_VALUE})(?P<rest>[^\n]*)$", re.MULTILINE)
+
+
+def _one_line(value: str) -> str:
+    """DVC wraps long entries when it writes the file; a commented one must not be."""
+    return re.sub(r"\n\s*", " ", value)
+
+
+def _section(text: str, name: str) -> str:
+    """A top-level section with its heading, up to the next one."""
+    match = re.search(rf"^{name}:.*?(?=^\w|\Z)", text, re.MULTILINE | re.DOTALL)
+    if match is None:
+        raise UserError(f"params.yaml has no section '{name}'")
+    return match[0]
