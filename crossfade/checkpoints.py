@@ -16,8 +16,11 @@ from crossfade.files import atomic_path
 KEEP = 2
 """How many are kept: the newest, and one to fall back to if it turns out damaged."""
 
+SHORT = 12
+"""Letters of the fingerprint in a file's name."""
+
 _MAGIC = b"crossfade checkpoint 1\n"
-_NAME = re.compile(r"step-(\d+)\.ckpt$")
+_NAME = re.compile(r"step-(?P<step>\d+)-(?P<fingerprint>\w+)\.ckpt$")
 _log = logging.getLogger(__name__)
 
 
@@ -26,12 +29,12 @@ class DamagedCheckpointError(Exception):
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], rank: int = 0) -> Path:
-    """Write a checkpoint atomically and prune all but the newest `KEEP`.
+    """Write a checkpoint atomically and prune all but the newest `KEEP` of this very training.
 
     Args:
         folder: of this training; each rank has a folder of its own inside.
         step: how many steps are done.
-        state: tensors, plain numbers, strings, and containers of them.
+        state: tensors, plain numbers, strings, and containers of them; "fingerprint" says what it belongs to.
         rank: whose state this is.
 
     Raises:
@@ -40,17 +43,19 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], rank: int = 
     buffer = io.BytesIO()
     torch.save(state, buffer)
     data = buffer.getvalue()
-    path = _folder(folder, rank) / f"step-{step:08d}.ckpt"
+    fingerprint = str(state["fingerprint"])
+    path = _folder(folder, rank) / f"step-{step:08d}-{fingerprint[:SHORT]}.ckpt"
     with atomic_path(path) as temporary:
         temporary.write_bytes(_MAGIC + hashlib.sha256(data).digest() + data)
-    for old in checkpoints(folder, rank)[:-KEEP]:
+    for old in checkpoints(folder, fingerprint, rank)[:-KEEP]:
         old.unlink(missing_ok=True)
     return path
 
 
-def checkpoints(folder: Path, rank: int = 0) -> list[Path]:
-    """All checkpoints of a rank, oldest first."""
-    return sorted(p for p in _folder(folder, rank).glob("step-*.ckpt") if _NAME.match(p.name))
+def checkpoints(folder: Path, fingerprint: str, rank: int = 0) -> list[Path]:
+    """A rank's checkpoints of one training, oldest first."""
+    found = sorted(_folder(folder, rank).glob("step-*.ckpt"))
+    return [p for p in found if (match := _NAME.match(p.name)) and match["fingerprint"] == fingerprint[:SHORT]]
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -71,11 +76,19 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def newest_checkpoint(folder: Path, fingerprint: str, rank: int = 0) -> tuple[int, dict[str, Any]] | None:
+def newest_checkpoint(
+    folder: Path, fingerprint: str, rank: int = 0, at_most: int | None = None
+) -> tuple[int, dict[str, Any]] | None:
     """The newest whole checkpoint of this very training, or None to begin afresh.
 
-    A damaged one is passed over with a warning, in favour of the one before it; one that belongs to another
-    configuration (its fingerprint differs) is left behind by an edit of params.yaml and is passed over with a word.
+    A damaged one is passed over with a warning, in favour of the one before it. Those of another configuration, left
+    behind by an edit of params.yaml, are not looked at: taken back, the edit finds them again.
+
+    Args:
+        folder: of this training.
+        fingerprint: what it is made by.
+        rank: whose state.
+        at_most: steps; no later one is wanted.
 
     Returns:
         (steps done, state), or None.
@@ -83,8 +96,10 @@ def newest_checkpoint(folder: Path, fingerprint: str, rank: int = 0) -> tuple[in
     Raises:
         UserError: there are checkpoints, all of them damaged.
     """
-    paths = checkpoints(folder, rank)
+    paths = checkpoints(folder, fingerprint, rank)
     damaged = []
+    if not paths and any(_folder(folder, rank).glob("step-*.ckpt")):
+        _log.warning("the checkpoints in %s are of another configuration: starting from the beginning", folder)
     for path in reversed(paths):
         try:
             state = load_checkpoint(path)
@@ -92,10 +107,8 @@ def newest_checkpoint(folder: Path, fingerprint: str, rank: int = 0) -> tuple[in
             _log.warning("%s: falling back to the checkpoint before it", error)
             damaged.append(path)
             continue
-        if state["fingerprint"] != fingerprint:
-            _log.warning("%s is of another configuration: starting from the beginning", path)
-            return None
-        return int(state["step"]), state
+        if at_most is None or int(state["step"]) <= at_most:
+            return int(state["step"]), state
     if damaged:
         raise UserError(
             f"every checkpoint in {_folder(folder, rank)} is damaged (the last: {damaged[0].name}): delete the folder "

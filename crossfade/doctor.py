@@ -17,7 +17,15 @@ import numpy as np
 import torch
 
 from crossfade import visualise
-from crossfade.data.checks import check_files, check_length, check_motion, check_videos, count_classes, motion_file
+from crossfade.data.checks import (
+    check_files,
+    check_length,
+    check_motion,
+    check_times,
+    check_videos,
+    count_classes,
+    motion_file,
+)
 from crossfade.data.labels import LabelSpace, load_label_space
 from crossfade.data.manifest import UNLABELLED, Manifest, Video
 from crossfade.errors import UserError, unknown_name
@@ -75,10 +83,10 @@ class Report:
         """Note something."""
         self.findings.append(Finding(kind, severity, sentence))
 
-    def attempt(self, kind: str, check: Callable[[], object]) -> bool:
+    def attempt(self, kind: str, check: Callable[..., object], *arguments: object) -> bool:
         """Run a check whose failure is a sentence for the user; returns whether it passed."""
         try:
-            check()
+            check(*arguments)
         except UserError as error:
             self.add(kind, str(error))
             return False
@@ -128,11 +136,12 @@ def examine(place: Place, params: Params, pair_name: str, sample: int | None = 2
     pair = params.pairs[pair_name]
     report = Report()
     space = load_label_space(pair.label_space)
-    sides = {
-        pair.source: ((pair.source_split,), True),
-        pair.target: (tuple(dict.fromkeys((*pair.adapt_on, pair.evaluate_on))), False),
-    }
-    for name, (splits, labelled) in sides.items():
+    sides = [
+        (pair.source, (pair.source_split,), True),
+        (pair.target, tuple(dict.fromkeys((*pair.adapt_on, pair.evaluate_on))), False),
+    ]
+    for name, splits, labelled in sides:
+        before = report.errors
         try:
             manifest = Manifest.load(place.data(name))
             manifest.split(*splits)
@@ -140,10 +149,11 @@ def examine(place: Place, params: Params, pair_name: str, sample: int | None = 2
             report.add("data", str(error))
             continue
         _examine_side(report, manifest, splits, space, place.motion(name), labelled, sample)
-        if report.errors == 0:
+        if report.errors == before:
             gap = params.motion[name].max_gap
             _examine_time(report, manifest, splits, gap)
-            _draw(report, manifest, splits, space if labelled else None, place.motion(name), clips)
+            shown = space if labelled else None
+            report.attempt("picture", _draw, report, manifest, splits, shown, place.motion(name), clips)
     return report
 
 
@@ -160,17 +170,17 @@ def _examine_side(
     name, videos = manifest.data_set, manifest.split(*splits)
     frames = sum(len(video.frames) for video in videos)
     for file, known in (manifest.files or {}).items():
-        one = replace(manifest, files={file: known})
-        report.attempt("file", lambda one=one: check_files(one))  # type: ignore[misc]
+        report.attempt("file", check_files, replace(manifest, files={file: known}))
     for video in videos:
         one = replace(manifest, videos=(video,))
-        report.attempt("length", lambda one=one, s=(video.split,): check_length(one, s, FRAMES))  # type: ignore[misc]
-        report.attempt("motion", lambda one=one, s=(video.split,): check_motion(one, s, motion))  # type: ignore[misc]
+        report.attempt("time", check_times, manifest, video)
+        report.attempt("length", check_length, one, (video.split,), FRAMES)
+        report.attempt("motion", check_motion, one, (video.split,), motion)
     counts = np.zeros(len(space.classes), np.int64)
     looked = _evenly([(video, k) for video in videos for k in range(len(video.frames))], sample)
     for video, k in looked:
         one = replace(manifest, videos=(replace(video, frames=(video.frames[k],)),))
-        if report.attempt("picture", lambda one=one, s=(video.split,): check_videos(one, s)):  # type: ignore[misc]
+        if report.attempt("picture", check_videos, one, (video.split,)):
             try:
                 counts += count_classes(one, (video.split,), space)
             except UserError as error:
@@ -185,7 +195,8 @@ def _examine_side(
         if len(absent) == len(space.classes):
             report.add("class", f"no pixel of '{name}' is of a class of '{space.name}': the label spaces do not meet")
         elif absent:
-            report.add("class", f"'{name}' shows no {', '.join(absent)}: they cannot be learned from it", "warning")
+            sentence = f"the {len(looked)} frames of '{name}' that were looked at show no {', '.join(absent)}"
+            report.add("class", f"{sentence}: what the whole source never shows cannot be learned from it", "warning")
 
 
 def _examine_time(report: Report, manifest: Manifest, splits: tuple[str, ...], max_gap: float) -> None:

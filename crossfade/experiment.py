@@ -142,8 +142,9 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
         target = _labelled_target(target, pair)
         if not any(frame.label for video in target.videos for frame in video.frames):
             reason = f"{pair.target} has no labels in {'+'.join(target.splits) or 'a split apart from evaluation'}"
-            with atomic_folder(folder) as temporary:
-                write_json(temporary / "left_out.json", {"reason": reason})
+            if accelerator.is_main_process:
+                with atomic_folder(folder) as temporary:
+                    write_json(temporary / "left_out.json", {"reason": reason})
             return folder
         pixels = count_classes(target.manifest, target.splits, space).tolist()
     weigh_classes(method, recipe.method, pixels)

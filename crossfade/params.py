@@ -172,6 +172,9 @@ def _check_names(params: Params) -> None:
             if key not in known:
                 raise UserError(_unknown_key(f"networks.{name}.{key}", known))
     _check_method("pretraining.method", params.pretraining.method)
+    method = params.pretraining.method
+    if method["name"] != "supervised" or method.get("domain", "source") != "source":
+        raise UserError("pretraining.method is {name: supervised, domain: source}: adaptation comes after it")
     for name, recipe in params.recipes.items():
         _known(f"network (recipes.{name}.network)", recipe.network, params.networks)
         _known(f"temporal module (recipes.{name}.temporal)", recipe.temporal, TEMPORAL)

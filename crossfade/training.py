@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
-from crossfade.checkpoints import newest_checkpoint, save_checkpoint
+from crossfade.checkpoints import KEEP, newest_checkpoint, save_checkpoint
 from crossfade.data.clip import Clip
 from crossfade.data.loading import ClipDataset, batches
+from crossfade.device import choose_device
 from crossfade.errors import UserError
 from crossfade.methods.base import Method, StepOutput
 from crossfade.optimisation import OptimiserParameters, build_optimiser, set_learning_rate
@@ -80,11 +81,11 @@ def make_accelerator(parameters: TrainingParameters, knobs: Knobs) -> "Accelerat
 
     if parameters.deterministic:
         torch.use_deterministic_algorithms(True)
-    cpu = knobs.device == "cpu" or not torch.cuda.is_available()
-    if knobs.device and knobs.device.startswith("cuda") and cpu:
-        raise UserError(f"device '{knobs.device}' was asked for, but torch sees no GPU: use --device cpu")
+    device = choose_device(knobs.device)
+    if device.index is not None:
+        torch.cuda.set_device(device)
     precision = "bf16" if parameters.precision == "bf16" else "no"
-    return Accelerator(cpu=cpu, mixed_precision=precision)
+    return Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
 
 
 def train(
@@ -139,7 +140,7 @@ def train(
 
     optimiser = build_optimiser(network, parameters.optimiser)
     fingerprint = _fingerprint(method, parameters, seed, world, identity)
-    found = newest_checkpoint(folder, fingerprint, rank)
+    found = _newest_common(folder, fingerprint, accelerator)
     if found:
         first, state = found
         network.load_state_dict(state["network"])
@@ -154,6 +155,7 @@ def train(
         state = {"fingerprint": fingerprint, "step": done, "network": network.state_dict()}
         state |= {"optimiser": optimiser.state_dict(), "method": method.state_dict()}
         save_checkpoint(folder, done, state, rank)
+        accelerator.wait_for_everyone()  # so that ranks are never more than one checkpoint apart
 
     sources = reader(source, first * parameters.accumulate)
     targets = reader(target, first * parameters.accumulate)
@@ -166,7 +168,7 @@ def train(
                 torch.manual_seed(_step_seed(seed, step * parameters.accumulate + part, rank))
                 clips = (next(sources) if sources else None, next(targets) if targets else None)
                 with accelerator.autocast():
-                    output = method.step(step, total, *clips, draw=draw and part == 0)
+                    output = method.step(step, total, *clips, draw=draw and part + 1 == parameters.accumulate)
                     loss = torch.stack([term.float() for term in output.terms.values()]).sum()
                 accelerator.backward(loss / parameters.accumulate)
             if world > 1:
@@ -190,6 +192,18 @@ def train(
                 save(step + 1)
     once(method.finish, 2)
     return first
+
+
+def _newest_common(folder: Path, fingerprint: str, accelerator: "Accelerator") -> tuple[int, dict[str, Any]] | None:
+    """The newest checkpoint that every rank has."""
+    rank, newest = accelerator.process_index, None
+    for _ in range(KEEP):
+        found = newest_checkpoint(folder, fingerprint, rank, newest)
+        steps = accelerator.gather(torch.tensor([found[0] if found else 0], device=accelerator.device))
+        newest = int(steps.min())
+        if int(steps.max()) == newest:
+            return found
+    return None
 
 
 def _numbers(output: StepOutput, loss: torch.Tensor, lr: float, what: str, step: int) -> dict[str, float]:

@@ -39,7 +39,7 @@ def arguments(description: str, *names: str) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=_workers(), help="processes that read ahead or render")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
     parser.add_argument("--figure-every", type=int, default=100, help="steps between logged mixed batches; 0 = none")
-    parser.add_argument("--checkpoint-every", type=int, default=100, help="steps between checkpoints")
+    parser.add_argument("--checkpoint-every", type=_steps, default=100, help="steps between checkpoints")
     return parser.parse_args()
 
 
@@ -90,6 +90,12 @@ def sections() -> dict[str, Any] | None:
     import dvc.api
 
     return dict(dvc.api.params_show(stages=stage, deps=True))
+
+
+def _steps(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of steps from 1 up")
+    return int(text)
 
 
 def _workers() -> int:

@@ -17,7 +17,7 @@ def save(folder, step, fingerprint="a"):
 def test_newest_is_found_and_old_ones_are_pruned(tmp_path):
     for step in (1, 2, 10):
         save(tmp_path, step)
-    assert [p.name for p in checkpoints(tmp_path)] == ["step-00000002.ckpt", "step-00000010.ckpt"]
+    assert [p.name for p in checkpoints(tmp_path, "a")] == ["step-00000002-a.ckpt", "step-00000010-a.ckpt"]
     assert newest_checkpoint(tmp_path, "a")[0] == 10
     assert newest_checkpoint(tmp_path / "nothing", "a") is None
 
@@ -36,9 +36,16 @@ def test_all_damaged_is_an_error(tmp_path):
         newest_checkpoint(tmp_path, "a")
 
 
-def test_another_configuration_begins_afresh(tmp_path):
-    save(tmp_path, 3, "a")
+def test_another_configuration_begins_afresh_and_neither_disturbs_the_other(tmp_path):
+    for step in (400, 500):
+        save(tmp_path, step, "a")
     assert newest_checkpoint(tmp_path, "b") is None
+    for step in (100, 200, 300):
+        save(tmp_path, step, "b")
+        assert newest_checkpoint(tmp_path, "b")[0] == step
+    assert newest_checkpoint(tmp_path, "b", at_most=299)[0] == 200
+    assert newest_checkpoint(tmp_path, "b", at_most=199) is None
+    assert newest_checkpoint(tmp_path, "a")[0] == 500
 
 
 def test_a_full_disk_is_a_sentence_and_leaves_the_old_one(tmp_path, monkeypatch):
@@ -52,5 +59,5 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_old_one(tmp_path, monkeypatch)
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match="no space left"):
         save(tmp_path, 2)
-    assert [p.name for p in (tmp_path / "rank-0").iterdir()] == ["step-00000001.ckpt"]
+    assert [p.name for p in (tmp_path / "rank-0").iterdir()] == ["step-00000001-a.ckpt"]
     assert newest_checkpoint(tmp_path, "a")[0] == 1

@@ -139,3 +139,17 @@ def test_frames_without_neighbours_and_absent_classes_are_warnings(project):
     lines = found(project)
     assert any("6 of 6 frames of 'plain' have no neighbour" in line for line in lines)
     assert all("error" not in line.split(":")[0] for line in lines)
+
+
+def test_a_frame_listed_twice_is_told(project):
+    path = project / "data/camera/manifest.json"
+    path.write_text(path.read_text().replace('"time": 0.166667', '"time": 0.083333'))
+    lines = found(project)
+    assert sum("do not increase" in line and "listed twice" in line for line in lines) == 2
+
+
+def test_one_side_s_errors_do_not_hide_the_other_s_pictures(project):
+    (project / "motion/plain/train/0001.motion").write_bytes(b"nonsense")
+    report = examine(Place(project), read_params(project / "params.yaml"), "street")
+    assert report.errors == 1
+    assert len(report.rows) == 3

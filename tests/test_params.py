@@ -49,6 +49,10 @@ MISTAKES = {
     "training": (lambda p: p["recipes"]["stcl"].update(training={"step": 3}), "did you mean 'steps'"),
     "range": (lambda p: p["adaptation"].update(batch=0), "adaptation.batch"),
     "size": (lambda p: p["pairs"]["street"].update(size=[0, -3]), "pairs.street.size.0"),
+    "pretraining": (
+        lambda p: p["pretraining"]["method"].update(domain="target"),
+        "pretraining.method is {name",
+    ),
     "no_seed": (lambda p: p.update(seeds=[]), "seeds"),
     "twice": (lambda p: p.update(seeds=[1, 1]), "a seed stands there twice"),
     "negative": (lambda p: p.update(seeds=[-1]), "seeds.0"),

@@ -13,7 +13,6 @@ import pytest
 import torch
 import toy_training
 
-from crossfade.checkpoints import checkpoints
 from crossfade.errors import UserError
 from crossfade.methods.base import StepOutput
 
@@ -53,7 +52,7 @@ def test_killed_twice_and_resumed(whole, tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not (tmp_path / "out.0").exists()
-        assert checkpoints(tmp_path / "c")
+        assert list((tmp_path / "c").rglob("step-*.ckpt"))
     assert start(tmp_path / "c", tmp_path / "out").wait() == 0
     resumed = torch.load(tmp_path / "out.0", weights_only=True)
     assert 0 < resumed["resumed"] < toy_training.STEPS
@@ -63,7 +62,7 @@ def test_killed_twice_and_resumed(whole, tmp_path):
 
 def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(whole, tmp_path):
     toy_training.main(tmp_path / "c", tmp_path / "first")
-    newest = checkpoints(tmp_path / "c")[-1]
+    newest = max((tmp_path / "c").rglob("step-*.ckpt"))
     newest.write_bytes(newest.read_bytes()[:1000])
     toy_training.main(tmp_path / "c", tmp_path / "out")
     again = torch.load(tmp_path / "out.0", weights_only=True)
@@ -71,17 +70,26 @@ def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(whole, t
     same(whole["network"], again["network"])
 
 
-def test_two_ranks_agree(tmp_path):
+def two_ranks(folder, out):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
-    ranks = [start(tmp_path / "c", tmp_path / "out", RANK=str(r), LOCAL_RANK=str(r), **common) for r in range(2)]
+    ranks = [start(folder, out, RANK=str(r), LOCAL_RANK=str(r), **common) for r in range(2)]
     assert [rank.wait(120) for rank in ranks] == [0, 0]
-    first, second = (torch.load(tmp_path / f"out.{r}", weights_only=True) for r in range(2))
+    return [torch.load(f"{out}.{r}", weights_only=True) for r in range(2)]
+
+
+def test_two_ranks_agree_also_when_one_of_them_was_killed_before_it_saved(tmp_path):
+    first, second = two_ranks(tmp_path / "c", tmp_path / "out")
     same(first["network"], second["network"])
     alone = toy_training.ToyNetwork()
     assert first["network"].keys() == {f"frame.{name}" for name in alone.state_dict()}
+    max((tmp_path / "c" / "rank-1").glob("step-*.ckpt")).unlink()
+    again = two_ranks(tmp_path / "c", tmp_path / "again")
+    assert [rank["resumed"] for rank in again] == [56, 56]
+    same(first["network"], again[0]["network"])
+    same(first["network"], again[1]["network"])
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_sentence(tmp_path, monkeypatch):

@@ -41,9 +41,7 @@ def check_videos(manifest: Manifest, splits: tuple[str, ...]) -> None:
             raise UserError(
                 f"video {video.split}/{video.name} of data set '{manifest.data_set}' has no frames: remove it"
             )
-        times = [frame.time for frame in video.frames]
-        if any(b <= a for a, b in pairwise(times)):
-            raise UserError(f"the times of video {video.split}/{video.name} of '{manifest.data_set}' do not increase")
+        check_times(manifest, video)
         for frame in video.frames:
             size = manifest.image(frame.image).shape[:2]
             if size != tuple(video.size):
@@ -51,6 +49,20 @@ def check_videos(manifest: Manifest, splits: tuple[str, ...]) -> None:
                     f"{manifest.root / split_ref(frame.image)[0]} ({frame.image}) is {size[1]}x{size[0]}, but frames "
                     f"of video {video.split}/{video.name} are {video.size[1]}x{video.size[0]}: bring them to one size"
                 )
+
+
+def check_times(manifest: Manifest, video: Video) -> None:
+    """The times of a video's frames increase.
+
+    Raises:
+        UserError: they do not.
+    """
+    for before, after in pairwise(video.frames):
+        if after.time <= before.time:
+            raise UserError(
+                f"the times of video {video.split}/{video.name} of '{manifest.data_set}' do not increase: "
+                f"{after.image} is at {after.time} s, after {before.image} at {before.time} s; is a frame listed twice?"
+            )
 
 
 def count_classes(manifest: Manifest, splits: tuple[str, ...], space: LabelSpace) -> np.ndarray:

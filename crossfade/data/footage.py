@@ -143,7 +143,8 @@ def survey(source: FrameSource, rate: float, seen: Callable[[float], None] = lam
         seen(seconds - times[-1] if times else 0.0)
         times.append(seconds)
         before = now
-    change[:1] = change[1:2]  # nothing is known of the first frame: as its neighbour
+    if len(change) > 1:
+        change[0] = change[1]  # nothing is known of the first frame: as its neighbour
     return Survey(np.array(times), np.array(change))
 
 
@@ -163,10 +164,12 @@ def stretches(video: int, seen: Survey, parameters: FootageParameters) -> list[S
 
 
 def shot_starts(seen: Survey, parameters: FootageParameters) -> np.ndarray:
-    """(n,) bool: a new shot begins here: a sudden change, or a gap in time of two frames or more."""
+    """(n,) bool: a new shot begins here: a sudden change, or a gap in time of more than two frames."""
     around = _median(seen.change, 2 * round(parameters.rate) | 1)
     sudden = seen.change > np.maximum(CUT_FLOOR, parameters.cut * around)
-    gap = np.diff(seen.times, prepend=seen.times[:1]) > 2.0 / parameters.rate + 1e-6
+    steps = np.diff(seen.times, prepend=seen.times[:1])
+    usual = max(1.0 / parameters.rate, float(np.median(steps[1:])) if len(steps) > 1 else 0.0)
+    gap = steps > 2.0 * usual + 1e-6
     return np.asarray(sudden | gap)
 
 

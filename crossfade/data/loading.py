@@ -19,8 +19,8 @@ from crossfade.errors import UserError
 from crossfade.motion.field import Motion
 from crossfade.motion.store import MotionArchive, check_fits
 
-CACHE_FRAMES = 4096
-"""Decoded frames kept in memory by a data set no larger than this (at 256x192 about 0.6 GiB); larger ones: none."""
+CACHE_BYTES = 1 << 30
+"""A data set that takes no more than this once it is decoded, labels too, is kept in memory by each process."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ class ClipDataset(Dataset[Clip]):
         self.domain = domain
         self.offsets, self.pairs, self.labels = tuple(offsets), tuple(motion), labels
         self.videos = domain.videos
-        self._reader = _Reader(domain, sum(len(v.frames) for v in self.videos) <= CACHE_FRAMES)
+        decoded = sum(len(v.frames) for v in self.videos) * domain.size[0] * domain.size[1] * (3 + labels)
+        self._reader = _Reader(domain, decoded <= CACHE_BYTES)
         self.items = [(v, k) for v in range(len(self.videos)) for k in self._nows(v)]
         if not self.items:
             what = "labelled frame" if labels else "frame"
@@ -163,8 +164,8 @@ class _Reader:
         self.archives: dict[int, MotionArchive | None] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a worker process gets: it reads for itself, nothing read here is sent along."""
-        return self.__dict__ | {"images": {}, "label_maps": {}, "archives": {}}
+        """What a worker process gets: it reads for itself, keeps nothing, and nothing read here is sent along."""
+        return self.__dict__ | {"keep": False, "images": {}, "label_maps": {}, "archives": {}}
 
     @cached_property
     def _videos(self) -> tuple[Video, ...]:

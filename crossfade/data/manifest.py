@@ -249,7 +249,8 @@ def _indices(root: Path, ref: str) -> np.ndarray:
         raise UserError(f"image {root / ref} is truncated ({len(data)} bytes): copy it again")
     try:
         image = Image.open(io.BytesIO(data))
-    except OSError as error:
+        image.load()
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
         raise UserError(f"{root / ref} is not an image that can be decoded: replace it") from error
     if image.mode not in ("P", "L"):
         raise UserError(
@@ -273,8 +274,16 @@ def _whole(data: bytes) -> bool:
     if data.startswith(b"\x89PNG"):
         return b"IEND" in data[-16:]
     if data.startswith(b"\xff\xd8"):
-        return data.rstrip(b"\x00").endswith(b"\xff\xd9")
+        return data.find(b"\xff\xd9", _scan_start(data)) >= 0
     return len(data) > 0
+
+
+def _scan_start(data: bytes) -> int:
+    """Where a JPEG's pixels begin, after its headers (which may hold a whole small JPEG)."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return position
 
 
 def _read_bytes(root: Path, ref: str) -> bytes:

@@ -48,8 +48,9 @@ def match_histograms(frames: Tensor, template: Tensor) -> Tensor:
     batch = frames.shape[0]
     levels = _levels(frames).movedim(2, 1).reshape(batch * 3, -1)
     target = _levels(template).reshape(batch * 3, -1)
-    table = matching_table(_counts(levels), _counts(target)) / (LEVELS - 1)
-    changed = table.to(frames.dtype).gather(1, levels)
+    # A few hundred numbers; on the CPU because a sum along a GPU's row is not deterministic.
+    table = matching_table(_counts(levels).cpu(), _counts(target).cpu()) / (LEVELS - 1)
+    changed = table.to(frames.device, frames.dtype).gather(1, levels)
     return changed.view(batch, 3, *frames.shape[1:2], *frames.shape[3:]).movedim(1, 2).contiguous()
 
 

@@ -1,4 +1,8 @@
-"""The schedule: which frames are remembered. Training unrolls the same schedule that inference streams."""
+"""The schedule: which frames are remembered. Training unrolls the same schedule that inference streams.
+
+The first frame of a video is the one difference: streamed, it has no slot and its own logits are the answer; in
+training a frame without a neighbour stands in for it itself.
+"""
 
 from dataclasses import dataclass
 

@@ -72,6 +72,17 @@ def test_footage_faster_than_the_rate_is_thinned(tmp_path):
     assert len(slow.times) == 20  # no frame is given out twice
 
 
+def test_slow_footage_is_not_all_gaps(tmp_path):
+    seen, parameters = look(drive(tmp_path / "a.mp4", [(30, 2)], rate=5.0))
+    assert len(stretches(0, seen, parameters)) == 5
+
+
+def test_a_video_of_one_frame_is_no_clip_and_no_harm(tmp_path):
+    seen, parameters = look(drive(tmp_path / "a.mp4", [(1, 2)]))
+    assert len(seen.times) == 1
+    assert stretches(0, seen, parameters) == []
+
+
 def test_clips_are_written_with_the_footage_s_frames_and_times(tmp_path):
     drive(tmp_path / "drives/b.mp4", [(24, 2)])
     drive(tmp_path / "drives/a.mp4", [(24, 3)])

@@ -69,6 +69,37 @@ def test_truncated_images(tiny):
         read_image(tiny.root, "x.png")
 
 
+def test_a_jpeg_with_something_after_its_end_is_whole_and_one_with_a_small_one_inside_is_not(tiny):
+    def jpeg(size):
+        return cv2.imencode(".jpg", np.full((size, size, 3), 90, np.uint8))[1].tobytes()
+
+    image, thumbnail = jpeg(64), jpeg(8)
+    (tiny.root / "phone.jpg").write_bytes(image + b"trailer of a phone")
+    assert read_image(tiny.root, "phone.jpg").shape == (64, 64, 3)
+    header = b"\xff\xe1" + (2 + len(thumbnail)).to_bytes(2, "big") + thumbnail
+    (tiny.root / "cut.jpg").write_bytes(image[:2] + header + image[2:-40])
+    with pytest.raises(UserError, match="truncated"):
+        read_image(tiny.root, "cut.jpg")
+    (tiny.root / "exif.jpg").write_bytes(image[:2] + header + image[2:])
+    assert read_image(tiny.root, "exif.jpg").shape == (64, 64, 3)
+
+
+def test_a_damaged_palette_image_is_one_sentence(tiny):
+    from PIL import Image
+
+    path = tiny.root / "label.png"
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 9, (40, 40), np.uint8), "P")
+    image.putpalette(list(range(256)) * 3)
+    image.save(path)
+    assert read_label(tiny.root, "label.png", "palette").shape == (40, 40)
+    data = bytearray(path.read_bytes())
+    middle = data.index(b"IDAT") + 30
+    data[middle : middle + 40] = b"x" * 40
+    path.write_bytes(bytes(data))
+    with pytest.raises(UserError, match="not an image that can be decoded"):
+        read_label(tiny.root, "label.png", "palette")
+
+
 def test_missing_file(tiny):
     (tiny.root / tiny.videos[0].frames[0].image).unlink()
     with pytest.raises(UserError, match="missing"):
