@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.batch_norm import reestimate_statistics
+from crossfade.methods.batch_norm import blend_statistics, reestimate_statistics, statistics_of
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
@@ -19,11 +19,13 @@ class AdaBNParameters(BaseModel):
 
     Attributes:
         statistics_batches: how many batches of target frames the statistics are averaged over.
+        source_share: share of the source's statistics that is kept, see `blend_statistics`; 0 as in the paper.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     statistics_batches: PositiveInt = 60
+    source_share: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
 class AdaBN(Method):
@@ -52,8 +54,10 @@ class AdaBN(Method):
             UserError: the network has no batch norm.
         """
         assert target is not None
+        known = statistics_of(self.network.frame)
         frames = (clip.now for clip in islice(target, self.parameters.statistics_batches))
         reestimate_statistics(self.network.frame, frames)
+        blend_statistics(self.network.frame, known, self.parameters.source_share)
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """Never called: `trains` is False."""

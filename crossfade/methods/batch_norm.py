@@ -56,25 +56,64 @@ def reestimate_statistics(frame_network: nn.Module, images: Iterable[Tensor]) ->
     return seen
 
 
+Statistics = list[tuple[Tensor, Tensor]]
+"""Mean and variance of every batch-norm layer of a network, in order."""
+
+
+def statistics_of(module: nn.Module) -> Statistics:
+    """A copy of the running statistics."""
+    return [(mean.clone(), variance.clone()) for mean, variance in map(_running, batch_norms(module))]
+
+
+@torch.no_grad()
+def blend_statistics(module: nn.Module, other: Statistics, share: float) -> None:
+    """Move the running statistics to (1 − share) · own + share · other, means and variances alike.
+
+    With few or uniform target frames the target's own statistics are poorly known, and those of the source are a prior
+    for them (Schneider et al., NeurIPS 2020, equation 3, share = N / (N + n)).
+    """
+    for layer, (mean, variance) in zip(batch_norms(module), other, strict=True):
+        own_mean, own_variance = _running(layer)
+        own_mean.lerp_(mean, share)
+        own_variance.lerp_(variance, share)
+
+
+def _running(layer: _BatchNorm) -> tuple[Tensor, Tensor]:
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    return layer.running_mean, layer.running_var
+
+
 @contextmanager
-def following_statistics(module: nn.Module, momentum: float) -> Iterator[None]:
+def following_statistics(
+    module: nn.Module, momentum: float, anchor: Statistics | None = None, share: float = 0.0
+) -> Iterator[None]:
     """While open, every batch-norm layer in eval mode moves its running statistics towards its inputs' own.
 
     The layers keep normalising with the running statistics, so a prediction does not depend on its batch mates, but
     the statistics fit the frames seen: a teacher that only ever sees target frames keeps those of the target.
+
+    Args:
+        module: the network.
+        momentum: how fast.
+        anchor: statistics that are moved towards too, with a `share` of the momentum; what they come to rest at is
+            (1 − share) · inputs' + share · anchor.
+        share: in [0, 1).
     """
+    held = anchor if anchor is not None and share > 0 else None
 
     def follow(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(layer, _BatchNorm)
-        assert layer.running_mean is not None
-        assert layer.running_var is not None
+        mean, variance = _running(layer)
         # for its side effect on the statistics: several times faster than torch.var_mean on a CPU
         with torch.no_grad():
-            F.batch_norm(inputs[0], layer.running_mean, layer.running_var, training=True, momentum=momentum)
+            F.batch_norm(inputs[0], mean, variance, training=True, momentum=momentum * (1 - share))
 
     handles = [layer.register_forward_pre_hook(follow) for layer in batch_norms(module) if not layer.training]
     try:
         yield
+        if held is not None:  # by as much as makes the two movements rest at the shares
+            blend_statistics(module, held, momentum * share / (1 + momentum * share))
     finally:
         for handle in handles:
             handle.remove()

@@ -182,7 +182,7 @@ class STCL(Method):
     def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
         """Estimate the deployed network's statistics on the target, if asked."""
         assert target is not None
-        self.teacher.finish(self.network, target)
+        self.teacher.finish(self.network, target, source)
 
     def state_dict(self) -> dict[str, Any]:
         """Teacher, frozen labeller, bank, remembered centroids, templates."""

@@ -17,7 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
 from crossfade.data.clip import Clip
-from crossfade.methods.batch_norm import batch_norms, copy_statistics, following_statistics, reestimate_statistics
+from crossfade.methods.batch_norm import (
+    Statistics,
+    batch_norms,
+    blend_statistics,
+    copy_statistics,
+    following_statistics,
+    reestimate_statistics,
+    statistics_of,
+)
 from crossfade.methods.unroll import run, upsampled_probabilities
 from crossfade.motion.field import Motion
 
@@ -38,6 +46,8 @@ class TeacherParameters(BaseModel):
         start_from_target_statistics: before step 0, estimate the statistics of student and teacher on the target.
         final_target_statistics: after the last step, estimate the deployed network's on the target.
         statistics_batches: batches of target frames for either estimate.
+        source_share: share of the source's statistics in all of these, see `blend_statistics`: above 0 where target
+            frames are few or look alike, so that theirs alone are poorly known.
         deploy: which network is saved and evaluated.
     """
 
@@ -49,6 +59,7 @@ class TeacherParameters(BaseModel):
     start_from_target_statistics: bool = True
     final_target_statistics: bool = True
     statistics_batches: PositiveInt = 60
+    source_share: float = Field(default=0.0, ge=0.0, lt=1.0)
     deploy: Literal["teacher", "student"] = "teacher"
 
 
@@ -80,17 +91,22 @@ class Teacher:
     def __init__(self, parameters: TeacherParameters, student: "VideoNetwork") -> None:
         self.parameters = parameters
         self.network = frozen_copy(student)
+        self.origin = statistics_of(student.frame) if parameters.source_share > 0 else None
 
     def start(self, student: "VideoNetwork", target: Iterable[Clip]) -> None:
         """Give student and teacher the statistics of the target, if asked and if the network keeps any."""
-        if self.parameters.start_from_target_statistics and batch_norms(student.frame):
+        p = self.parameters
+        if p.start_from_target_statistics and batch_norms(student.frame):
             self._estimate(student, target)
+            if self.origin is not None:
+                blend_statistics(student.frame, self.origin, p.source_share)
             copy_statistics(self.network.frame, student.frame)
 
     def following(self) -> AbstractContextManager[None]:
         """The context in which the teacher labels: its statistics follow what it sees, if asked."""
-        if self.parameters.statistics == "target":
-            return following_statistics(self.network.frame, self.parameters.statistics_momentum)
+        p = self.parameters
+        if p.statistics == "target":
+            return following_statistics(self.network.frame, p.statistics_momentum, self.origin, p.source_share)
         return nullcontext()
 
     @torch.no_grad()
@@ -104,15 +120,24 @@ class Teacher:
         """Move towards the student."""
         update_ema(self.network, student, self.parameters.decay, buffers=self.parameters.statistics == "student")
 
-    def finish(self, student: "VideoNetwork", target: Iterable[Clip]) -> None:
-        """Estimate the deployed network's statistics on the target, if asked."""
-        if self.parameters.final_target_statistics and batch_norms(student.frame):
-            self._estimate(self.deployed(student), target)
+    def finish(self, student: "VideoNetwork", target: Iterable[Clip], source: Iterable[Clip] | None = None) -> None:
+        """Estimate the deployed network's statistics on the target, if asked; with `source_share` on the source too."""
+        p = self.parameters
+        if p.final_target_statistics and batch_norms(student.frame):
+            network = self.deployed(student)
+            known: Statistics = []
+            if p.source_share > 0:
+                assert source is not None
+                self._estimate(network, source)
+                known = statistics_of(network.frame)
+            self._estimate(network, target)
+            if known:
+                blend_statistics(network.frame, known, p.source_share)
 
     def deployed(self, student: "VideoNetwork") -> "VideoNetwork":
         """The network that is saved and evaluated."""
         return self.network if self.parameters.deploy == "teacher" else student
 
-    def _estimate(self, network: "VideoNetwork", target: Iterable[Clip]) -> None:
-        frames = (clip.now for clip in islice(target, self.parameters.statistics_batches))
+    def _estimate(self, network: "VideoNetwork", clips: Iterable[Clip]) -> None:
+        frames = (clip.now for clip in islice(clips, self.parameters.statistics_batches))
         reestimate_statistics(network.frame, frames)

@@ -7,7 +7,8 @@ from toy_network import CLASSES, toy_clip, toy_video
 
 from crossfade.errors import UserError
 from crossfade.methods import build_method
-from crossfade.methods.batch_norm import following_statistics, reestimate_statistics, train_mode
+from crossfade.methods.base import ClipNeeds
+from crossfade.methods.batch_norm import following_statistics, reestimate_statistics, statistics_of, train_mode
 
 
 def network():
@@ -65,3 +66,38 @@ def test_fixed_statistics_stay_in_training():
     net(torch.randn(4, 3, 5, 6) + 2)
     assert torch.equal(net[0].running_mean, torch.zeros(3))
     assert net[1].training
+
+
+def test_followed_statistics_come_to_rest_between_inputs_and_anchor():
+    net = network().eval()
+    images = torch.randn(8, 3, 9, 9) * 3 + 2
+    anchor = [(torch.full_like(m, -1.0), torch.full_like(v, 5.0)) for m, v in statistics_of(net)]
+    for _ in range(300):
+        with following_statistics(net, 0.1, anchor, 0.25):
+            net(images)
+    torch.testing.assert_close(net[0].running_mean, 0.75 * images.mean((0, 2, 3)) - 0.25)
+    torch.testing.assert_close(net[0].running_var, 0.75 * images.var((0, 2, 3)) + 1.25)
+
+
+@pytest.mark.parametrize("name", ["adabn", "self_training", "stcl", "tps"])
+def test_a_share_of_the_source_s_statistics_is_kept(name):
+    def final(share):
+        torch.manual_seed(0)
+        net = toy_video()
+        key = {"source_share": share}
+        method = build_method(name, key if name == "adabn" else {"teacher": key}, net, CLASSES)
+        source = (toy_clip(ClipNeeds.of(1, labels=True), seed=s) for s in range(1000, 1200))
+        target = [toy_clip(method.target_needs, seed=s) for s in range(60)]
+        method.prepare(source, iter(target))
+        started = statistics_of(method.network.frame)[0][0]
+        method.finish(source, iter(target))
+        return started, statistics_of(method.deployed().frame)[0][0]
+
+    (none, none_end), (some, some_end), (most, most_end) = (final(share) for share in (0.0, 0.5, 0.9))
+    origin = torch.zeros_like(none)  # of the untrained network
+    torch.testing.assert_close(some, (none + origin) / 2)
+    torch.testing.assert_close(most, 0.1 * none)
+    if name != "adabn":
+        end = [10 * (most_end - none_end) / 9, 2 * (some_end - none_end)]
+        torch.testing.assert_close(end[0], end[1], rtol=1e-3, atol=1e-4)
+        assert not torch.equal(some_end, none_end)
