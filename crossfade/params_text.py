@@ -39,7 +39,7 @@ def parse(text: str) -> Any:
 
 
 def switched(text: str, pair: str) -> str:
-    """The text with only `pair` active: its entry and its data sets' are uncommented, other pairs' not.
+    """The text with only `pair` active: its entry and its data sets' are uncommented, those of other pairs are not.
 
     Raises:
         UserError: the file has no such entry, or another pair is written in a way that cannot be switched off.
@@ -48,10 +48,11 @@ def switched(text: str, pair: str) -> str:
     if pair not in entries:
         raise unknown_name("pair", pair, entries)
     wanted = {pair, entries[pair]["source"], entries[pair]["target"]}
+    managed = {name for key, entry in entries.items() for name in (key, entry["source"], entry["target"])}
 
     def line(match: re.Match[str]) -> str:
         name = match["name"]
-        active = name in wanted or (name not in entries and not match["off"])
+        active = name in wanted or (name not in managed and not match["off"])
         return f"  {'' if active else '# '}{name}: {_one_line(match['value'])}{match['rest']}"
 
     for section in ("pairs", "data_sets", "motion"):

@@ -94,6 +94,7 @@ def test_switching_to_real_footage_and_back(tmp_path):
     assert params.pairs["street_camvid"].adapt_on == ("train", "val")
     assert "seen, unlabelled" in params.pairs["street_camvid"].notes[0]
     assert switched(path.read_text(), "street").count("  street: {") == 1
+    assert switched(path.read_text(), "street") == SHIPPED.read_text()
     with pytest.raises(UserError, match="did you mean 'street_camvid'"):
         switched(SHIPPED.read_text(), "street_camvit")
 
