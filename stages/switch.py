@@ -31,8 +31,9 @@ def main() -> None:
     pair = raw["pairs"][options.pair]
     for entry in options.folders:
         name, _, folder = entry.partition("=")
-        if name not in (pair["source"], pair["target"]):
-            raise unknown_name(f"data set of the pair {options.pair} (given as data_set=folder)", name, pair.values())
+        sides = (pair["source"], pair["target"])
+        if name not in sides:
+            raise unknown_name(f"data set of the pair {options.pair} (given as data_set=folder)", name, sides)
         if not folder or not Path(folder).expanduser().is_dir():
             raise UserError(f"there is no folder '{folder}' for data set '{name}': give {name}=path/to/the/data")
         text = with_values(text, "data_sets", name, {"root": str(Path(folder).expanduser().resolve())})

@@ -19,7 +19,7 @@ mlflow = pytest.importorskip("mlflow")
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--video", "nowhere/*.mp4"], "error: there is nothing at nowhere/*.mp4"),
+        (["--video", "nowhere/*.mp4"], "nowhere/*.mp4: give videos, a pattern in quotes"),
         (["--video", ".", "--recipe", "stlc"], "did you mean 'stcl'"),
         (["--video", ".", "--seed", "7"], "error: seed 7 is not among the seeds [0]"),
         (["--video", ".", "--workers", "-1"], "'-1' is not a whole number from 1 up"),
@@ -67,12 +67,12 @@ def test_the_switch_says_where_data_lie_and_touches_nothing_else(tmp_path):
     for wrong, sentence in (
         ("camvid=", "there is no folder '' for data set 'camvid'"),
         ("camvid=nowhere", "there is no folder 'nowhere'"),
-        ("/some/link", "did you mean"),
+        ("/some/link", "data set of the pair street_camvid (given as data_set=folder)"),
         ("camvod=.", "did you mean 'camvid'"),
     ):
         done = switch(tmp_path, "street_camvid", wrong)
         assert (done.returncode, "Traceback" in done.stderr) == (2, False)
-        assert sentence in done.stderr or wrong.startswith("/")
+        assert sentence in done.stderr
     assert (tmp_path / "params.yaml").read_text() == before
     assert switch(tmp_path, "street_camvid", "camvid=.").returncode == 0
     text = (tmp_path / "params.yaml").read_text()
