@@ -28,17 +28,16 @@ def main() -> None:
     old = FILE.read_text()
     text = switched(old, options.pair)
     raw = parse(text)
-    pair = raw["pairs"][options.pair]
+    sides = [raw["pairs"][options.pair][side] for side in ("source", "target")]
     for entry in options.folders:
         name, _, folder = entry.partition("=")
-        sides = (pair["source"], pair["target"])
         if name not in sides:
             raise unknown_name(f"data set of the pair {options.pair} (given as data_set=folder)", name, sides)
         if not folder or not Path(folder).expanduser().is_dir():
             raise UserError(f"there is no folder '{folder}' for data set '{name}': give {name}=path/to/the/data")
         text = with_values(text, "data_sets", name, {"root": str(Path(folder).expanduser().resolve())})
     if options.videos:
-        text = with_values(text, "data_sets", pair["target"], _footage(options.videos))
+        text = with_values(text, "data_sets", sides[1], _footage(options.videos))
     if options.recipe and options.recipe not in raw["recipes"]:
         raise unknown_name("recipe (--recipe)", options.recipe, raw["recipes"])
     if options.seed is not None and options.seed not in raw["seeds"]:

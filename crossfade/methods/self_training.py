@@ -4,8 +4,8 @@ ClassMix (Olsson et al., WACV 2021) across domains as in DACS (Tranheden et al.,
 Teacher, Tarvainen & Valpola, NeurIPS 2017). On a two-frame network both frames are mixed by one class set.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
@@ -19,11 +19,11 @@ from crossfade.data.augment import (
     photometric_frames,
 )
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, Method, StepOutput
+from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.pseudo_labels import Weighting, confidence_weight
-from crossfade.methods.teacher import Teacher, TeacherParameters
+from crossfade.methods.teacher import TaughtMethod, TeacherParameters
 from crossfade.methods.unroll import run, supervised_terms
 from crossfade.objectives.cross_entropy import cross_entropy
 from crossfade.objectives.mixing import Layer, Mixed, class_mask, compose, pick_classes, present_classes
@@ -65,13 +65,12 @@ class SelfTrainingParameters(BaseModel):
     mix_photometric: PhotometricParameters = PhotometricParameters(blur=0.5)
 
 
-class SelfTraining(Method):
+class SelfTraining(TaughtMethod):
     """Source cross-entropy plus cross-entropy of mixed frames against source labels and pseudo labels."""
 
     def __init__(self, parameters: SelfTrainingParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
-        super().__init__(network, class_names)
+        super().__init__(parameters.teacher, network, class_names)
         self.parameters = parameters
-        self.teacher = Teacher(parameters.teacher, network)
 
     @property
     def source_needs(self) -> ClipNeeds | None:
@@ -82,11 +81,6 @@ class SelfTraining(Method):
     def target_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, without labels."""
         return ClipNeeds.of(self.network.past, labels=False)
-
-    def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
-        """Start from the batch-norm statistics of the target, if asked."""
-        assert target is not None
-        self.teacher.start(self.network, target)
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """One teacher forward and two student forwards: source and mixed, each normalised by its own statistics."""
@@ -130,29 +124,3 @@ class SelfTraining(Method):
         everywhere = torch.ones_like(patch.mask)
         base = Layer(target.frames, labels, everywhere, target.motion, weight[:, None].expand_as(labels))
         return compose(base, [patch])
-
-    def after_step(self, step: int) -> None:
-        """Move the teacher towards the student."""
-        self.teacher.update(self.network)
-
-    def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
-        """Estimate the deployed network's statistics on the target, if asked."""
-        assert target is not None
-        self.teacher.finish(self.network, target, source)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The teacher."""
-        return {"teacher": self.teacher.network.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the teacher."""
-        self.teacher.network.load_state_dict(state["teacher"])
-
-    def deployed(self) -> "VideoNetwork":
-        """The teacher or the student."""
-        return self.teacher.deployed(self.network)
-
-    @property
-    def rule(self) -> str:
-        """Last step, teacher or student."""
-        return f"last step, {self.parameters.teacher.deploy}"

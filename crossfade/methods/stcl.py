@@ -25,7 +25,7 @@ from crossfade.data.augment import (
 )
 from crossfade.data.clip import IGNORE, Clip
 from crossfade.errors import unknown_name
-from crossfade.methods.base import ClipNeeds, Method, StepOutput
+from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import copy_statistics, train_mode
 from crossfade.methods.category_alignment import AlignmentParameters, CategoryAlignment, View
 from crossfade.methods.feature_blend import BlendParameters, blend_edits
@@ -34,7 +34,7 @@ from crossfade.methods.fused_domains import MixingParameters, Patches, Templates
 from crossfade.methods.labeller import LabelParameters, PseudoLabels, pseudo_labels
 from crossfade.methods.long_tail import LongTailBank
 from crossfade.methods.pseudo_labels import confidence_weight
-from crossfade.methods.teacher import Teacher, TeacherParameters, frozen_copy
+from crossfade.methods.teacher import TaughtMethod, TeacherParameters, frozen_copy
 from crossfade.methods.unroll import fuse, newest, run, supervised_terms
 from crossfade.networks.base import Edits, FrameOutput
 from crossfade.objectives.colour_transfer import transfer_colour
@@ -97,13 +97,12 @@ class STCLParameters(BaseModel):
     mix_photometric: PhotometricParameters = PhotometricParameters(blur=0.5)
 
 
-class STCL(Method):
+class STCL(TaughtMethod):
     """See the module."""
 
     def __init__(self, parameters: STCLParameters, network: VideoNetwork, class_names: Sequence[str]) -> None:
-        super().__init__(network, class_names)
+        super().__init__(parameters.teacher, network, class_names)
         self.parameters = p = parameters
-        self.teacher = Teacher(p.teacher, network)
         self.frozen = frozen_copy(network) if p.labels.labeller.startswith("frozen") else None
         self.aligner = CategoryAlignment(p.alignment, self.num_classes)
         m = p.mixing
@@ -130,8 +129,7 @@ class STCL(Method):
 
     def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
         """Start from the batch-norm statistics of the target, if asked."""
-        assert target is not None
-        self.teacher.start(self.network, target)
+        super().prepare(source, target)
         if self.frozen is not None:
             copy_statistics(self.frozen.frame, self.teacher.network.frame)
 
@@ -175,19 +173,10 @@ class STCL(Method):
             terms |= self.aligner.terms(self.network, source_view, target_view)
         return StepOutput(terms, scalars, figures)
 
-    def after_step(self, step: int) -> None:
-        """Move the teacher towards the student."""
-        self.teacher.update(self.network)
-
-    def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
-        """Estimate the deployed network's statistics on the target, if asked."""
-        assert target is not None
-        self.teacher.finish(self.network, target, source)
-
     def state_dict(self) -> dict[str, Any]:
         """Teacher, frozen labeller, bank, remembered centroids, templates."""
         return {
-            "teacher": self.teacher.network.state_dict(),
+            **super().state_dict(),
             "frozen": None if self.frozen is None else self.frozen.state_dict(),
             "bank": self.bank.state_dict(),
             "centroids": dict(self.aligner.memory),
@@ -196,7 +185,7 @@ class STCL(Method):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
-        self.teacher.network.load_state_dict(state["teacher"])
+        super().load_state_dict(state)
         if self.frozen is not None:
             self.frozen.load_state_dict(state["frozen"])
         self.bank.load_state_dict(state["bank"])
@@ -204,15 +193,6 @@ class STCL(Method):
         self.aligner.memory = {name: value.to(device) for name, value in state["centroids"].items()}
         kept = state["templates"]
         self.templates = None if kept is None else Templates.from_state(kept, device)
-
-    def deployed(self) -> VideoNetwork:
-        """The teacher or the student."""
-        return self.teacher.deployed(self.network)
-
-    @property
-    def rule(self) -> str:
-        """Last step, teacher or student."""
-        return f"last step, {self.parameters.teacher.deploy}"
 
     def _class_id(self, name: str) -> int:
         if name not in self.class_names:

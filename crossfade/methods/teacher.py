@@ -7,16 +7,18 @@ follow the clean target frames that the teacher labels (in eval mode), and are e
 """
 
 import copy
-from collections.abc import Iterable
+from abc import ABC
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
 from crossfade.data.clip import Clip
+from crossfade.methods.base import Method
 from crossfade.methods.batch_norm import (
     Statistics,
     batch_norms,
@@ -141,3 +143,42 @@ class Teacher:
     def _estimate(self, network: "VideoNetwork", clips: Iterable[Clip]) -> None:
         frames = (clip.now for clip in islice(clips, self.parameters.statistics_batches))
         reestimate_statistics(network.frame, frames)
+
+
+class TaughtMethod(Method, ABC):
+    """A method with an EMA teacher: what happens to the teacher around a step, and what it keeps for a resumed run."""
+
+    def __init__(self, teacher: TeacherParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
+        super().__init__(network, class_names)
+        self.teacher = Teacher(teacher, network)
+
+    def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
+        """Start from the batch-norm statistics of the target, if asked."""
+        assert target is not None
+        self.teacher.start(self.network, target)
+
+    def after_step(self, step: int) -> None:
+        """Move the teacher towards the student."""
+        self.teacher.update(self.network)
+
+    def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
+        """Estimate the deployed network's statistics on the target, if asked."""
+        assert target is not None
+        self.teacher.finish(self.network, target, source)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The teacher."""
+        return {"teacher": self.teacher.network.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the teacher."""
+        self.teacher.network.load_state_dict(state["teacher"])
+
+    def deployed(self) -> "VideoNetwork":
+        """The teacher or the student."""
+        return self.teacher.deployed(self.network)
+
+    @property
+    def rule(self) -> str:
+        """Last step, teacher or student."""
+        return f"last step, {self.teacher.parameters.deploy}"

@@ -7,8 +7,8 @@ warped with motion that was mirrored with its sign, and where motion is not vali
 (`labels`).
 """
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_validator
 from torch import Tensor
@@ -21,12 +21,12 @@ from crossfade.data.augment import (
     photometric_frames,
 )
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, Method, StepOutput
+from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.labeller import LabelParameters, pseudo_labels
 from crossfade.methods.pseudo_labels import confidence_weight
-from crossfade.methods.teacher import Teacher, TeacherParameters
+from crossfade.methods.teacher import TaughtMethod, TeacherParameters
 from crossfade.methods.unroll import newest, run, supervised_terms
 from crossfade.objectives.colour_transfer import transfer_colour
 from crossfade.objectives.cross_entropy import cross_entropy
@@ -69,13 +69,12 @@ class TPSParameters(BaseModel):
         return labels
 
 
-class TPS(Method):
+class TPS(TaughtMethod):
     """Source cross-entropy, and target cross-entropy against labels over motion."""
 
     def __init__(self, parameters: TPSParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
-        super().__init__(network, class_names)
+        super().__init__(parameters.teacher, network, class_names)
         self.parameters = parameters
-        self.teacher = Teacher(parameters.teacher, network)
 
     @property
     def source_needs(self) -> ClipNeeds | None:
@@ -86,11 +85,6 @@ class TPS(Method):
     def target_needs(self) -> ClipNeeds | None:
         """As many frames as the network and the labeller read, without labels."""
         return ClipNeeds.of(self.parameters.labels.past(self.network.past), labels=False)
-
-    def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
-        """Start from the batch-norm statistics of the target, if asked."""
-        assert target is not None
-        self.teacher.start(self.network, target)
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """The labeller's forward without gradient, and one forward of each side."""
@@ -125,29 +119,3 @@ class TPS(Method):
             shown_labels = labels[:, None].expand(-1, frames.shape[1], -1, -1)
             figures = {"target": mixed_figure({"target": (frames, shown_labels)}, self.num_classes)}
         return StepOutput(terms, scalars, figures)
-
-    def after_step(self, step: int) -> None:
-        """Move the teacher towards the student."""
-        self.teacher.update(self.network)
-
-    def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
-        """Estimate the deployed network's statistics on the target, if asked."""
-        assert target is not None
-        self.teacher.finish(self.network, target, source)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The teacher."""
-        return {"teacher": self.teacher.network.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the teacher."""
-        self.teacher.network.load_state_dict(state["teacher"])
-
-    def deployed(self) -> "VideoNetwork":
-        """The student or the teacher."""
-        return self.teacher.deployed(self.network)
-
-    @property
-    def rule(self) -> str:
-        """Last step, student or teacher."""
-        return f"last step, {self.parameters.teacher.deploy}"
