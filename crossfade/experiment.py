@@ -16,7 +16,7 @@ from crossfade.files import atomic_folder, read_json, write_json
 from crossfade.methods import build_method, weigh_classes
 from crossfade.methods.base import ClipNeeds, Method
 from crossfade.model_folder import load_model, save_model
-from crossfade.params import Pair, Params
+from crossfade.params import Continued, Pair, Params, Recipe
 from crossfade.runs import read_run, write_run
 from crossfade.temporal import ModelParameters, build_video_network
 from crossfade.temporal.video_network import VideoNetwork
@@ -24,6 +24,8 @@ from crossfade.tracking import Tracker, open_tracker
 from crossfade.training import Knobs, TrainingParameters, make_accelerator, train
 
 SOURCE, TARGET = "source", "target"
+LEFT_OUT = "left_out.json"
+"""In the folder of a model that was not made: why."""
 
 
 @dataclass(frozen=True)
@@ -125,30 +127,29 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
 
     A method that needs labels the target does not have is left out: the folder holds left_out.json with the reason.
     """
-    pair, recipe = params.pairs[pair_name], params.recipes[recipe_name]
+    pair, recipe = params.pairs[pair_name], params.recipe(recipe_name)
     training = params.training_of(recipe_name)
     source = open_domain(place, pair_name, pair, SOURCE, (pair.source_split,))
     target = open_domain(place, pair_name, pair, TARGET, pair.adapt_on)
     space = source.label_space
-    start = load_model(place.pretrained(pair_name, recipe.network, seed), space)
-    parameters = params.model_of(recipe_name)
+    origin = _origin(place, pair_name, recipe, seed)
+    folder = place.model(pair_name, recipe_name, seed)
+    if (origin / LEFT_OUT).is_file():
+        return _leave_out(folder, read_json(origin / LEFT_OUT)["reason"])
+    start = load_model(origin, space)
+    parameters = _model_of(params, recipe, start.description["model"])
     accelerator = make_accelerator(training, knobs)
     _seed_everything(seed)
     network = _started_from(start.network, start.description["model"], parameters, len(space.classes))
     method = _method(recipe.method, network.to(accelerator.device), space)
     pixels = _class_pixels(place, pair_name)
-    folder = place.model(pair_name, recipe_name, seed)
     if method.target_needs is not None and method.target_needs.labels:
         target = _labelled_target(target, pair)
         if not any(frame.label for video in target.videos for frame in video.frames):
             reason = f"{pair.target} has no labels in {'+'.join(target.splits) or 'a split apart from evaluation'}"
-            if accelerator.is_main_process:
-                with atomic_folder(folder) as temporary:
-                    write_json(temporary / "left_out.json", {"reason": reason})
-            return folder
+            return _leave_out(folder, reason) if accelerator.is_main_process else folder
         pixels = count_classes(target.manifest, target.splits, space).tolist()
     weigh_classes(method, recipe.method, pixels)
-    pretrained_run = read_run(place.pretrained(pair_name, recipe.network, seed))
     facts = {
         "stage": "adapt",
         "pair": pair_name,
@@ -162,12 +163,33 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
             "recipe": recipe.model_dump(),
             "training": training.model_dump(),
         },
-        "pretrained": {"mlflow_run": pretrained_run.get("mlflow_run"), "weights": start.description["weights"]},
+        "pretrained": {"mlflow_run": read_run(origin).get("mlflow_run"), "weights": start.description["weights"]},
     }
     what = f"{pair_name} {recipe_name} seed {seed}"
     run = _Run(place, folder, what, ("adapt", pair_name, recipe_name, f"seed-{seed}"), facts)
     tracker = open_tracker(pair_name, f"{recipe_name} seed-{seed}", memo=run.memo)
     return run.train(method, (source, target), training, parameters, tracker, accelerator, knobs)
+
+
+def _model_of(params: Params, recipe: Recipe, described: Mapping[str, Any]) -> ModelParameters:
+    """The video network that a recipe trains; `described` is that of the model it starts from."""
+    model = params.networks[recipe.network].model
+    if isinstance(recipe, Continued):
+        model = model.model_copy(update={"temporal": ModelParameters.model_validate(described).temporal})
+    return model if recipe.temporal is None else model.model_copy(update={"temporal": recipe.temporal})
+
+
+def _origin(place: Place, pair: str, recipe: Recipe, seed: int) -> Path:
+    """The model that a recipe starts from: the pretrained network, or that of the recipe it continues."""
+    if isinstance(recipe, Continued):
+        return place.model(pair, recipe.start, seed)
+    return place.pretrained(pair, recipe.network, seed)
+
+
+def _leave_out(folder: Path, reason: str) -> Path:
+    with atomic_folder(folder) as temporary:
+        write_json(temporary / LEFT_OUT, {"reason": reason})
+    return folder
 
 
 @dataclass(frozen=True)
@@ -253,20 +275,20 @@ def _method(raw: Mapping[str, Any], network: VideoNetwork, space: LabelSpace) ->
 def _started_from(
     pretrained: VideoNetwork, described: Mapping[str, Any], parameters: ModelParameters, classes: int
 ) -> VideoNetwork:
-    """The recipe's network with the pretrained weights; a temporal module that it adds starts as the identity.
+    """The recipe's network with the weights it starts from; a temporal module that the recipe adds is new.
 
     Raises:
         UserError: the checkpoint is of another network than the recipe's.
     """
     known = ModelParameters.model_validate(described)
-    added = known.temporal.kind == "none"
-    if known.network != parameters.network or not (added or known.temporal == parameters.temporal):
+    if known.network != parameters.network:
         raise UserError(
-            "the pretrained network was built with other parameters than params.yaml now says: pretrain again"
+            "the network that this recipe starts from was built with other parameters than params.yaml now says: train "
+            "that again"
         )
     network = build_video_network(parameters.untrained(), classes)
     network.frame.load_state_dict(pretrained.frame.state_dict())
-    if not added:
+    if known.temporal == parameters.temporal:
         network.temporal.load_state_dict(pretrained.temporal.state_dict())
     return network.train()
 

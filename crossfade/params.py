@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from crossfade.data import data_set_parameters
 from crossfade.data.labels import label_space_names
 from crossfade.errors import UserError, unknown_name
-from crossfade.methods import METHODS, method_parameters
+from crossfade.methods import METHODS, Method, method_parameters
 from crossfade.motion.parameters import MotionParameters
 from crossfade.networks import FRAME_NETWORKS, NetworkParameters
 from crossfade.params_text import parse
@@ -90,6 +90,19 @@ class Recipe(_Section):
     training: dict[str, Any] = Field(default_factory=dict)
 
 
+class Continued(Recipe):
+    """A recipe that starts from the model of another one: STCL after TPS, key frames on an adapted network.
+
+    Attributes:
+        name: of this recipe.
+        start: the key of `recipes` whose model of the same pair and seed it starts from; a `temporal` of its own
+            replaces that model's.
+    """
+
+    name: str
+    start: str
+
+
 class Pretraining(_Section):
     """How a network is trained on the source before anything is adapted."""
 
@@ -108,6 +121,7 @@ class Params(_Section):
     pretraining: Pretraining
     adaptation: TrainingParameters
     recipes: dict[str, Recipe]
+    continued: list[Continued] = Field(default_factory=list)
 
     @field_validator("seeds")
     @classmethod
@@ -116,15 +130,18 @@ class Params(_Section):
             raise ValueError("a seed stands there twice")
         return seeds
 
-    def model_of(self, recipe: str) -> ModelParameters:
-        """The video network that a recipe trains."""
-        chosen = self.recipes[recipe]
-        model = self.networks[chosen.network].model
-        return model if chosen.temporal is None else model.model_copy(update={"temporal": chosen.temporal})
+    @property
+    def recipe_names(self) -> list[str]:
+        """Every row of the comparison, those that continue another after the others."""
+        return [*self.recipes, *(recipe.name for recipe in self.continued)]
+
+    def recipe(self, name: str) -> Recipe:
+        """A recipe, of its own or continued."""
+        return {recipe.name: recipe for recipe in vars(self).get("continued", ())}.get(name) or self.recipes[name]
 
     def training_of(self, recipe: str) -> TrainingParameters:
         """`adaptation` with the recipe's overrides."""
-        merged = _merged(self.adaptation.model_dump(), self.recipes[recipe].training)
+        merged = _merged(self.adaptation.model_dump(), self.recipe(recipe).training)
         return TrainingParameters.model_validate(merged)
 
 
@@ -194,11 +211,24 @@ def _check_names(params: Params) -> None:
     if method["name"] != "supervised" or method.get("domain", "source") != "source":
         raise UserError("pretraining.method is {name: supervised, domain: source}: adaptation comes after it")
     for name, recipe in params.recipes.items():
-        _known(f"network (recipes.{name}.network)", recipe.network, params.networks)
-        if recipe.temporal is not None:
-            _check_added(name, recipe.temporal, params.networks[recipe.network].temporal)
-        _check_method(f"recipes.{name}.method", recipe.method)
-        _checked(f"recipes.{name}.training", lambda _, n=name: params.training_of(n), None)
+        _check_recipe(params, f"recipes.{name}", name, recipe)
+    for k, recipe in enumerate(params.continued):
+        where = f"continued[{k}]"
+        _known(f"recipe ({where}.start)", recipe.start, params.recipes)
+        if params.recipe_names.count(recipe.name) > 1:
+            raise UserError(f"{where}.name: there is a recipe '{recipe.name}' already; choose another name")
+        if recipe.network != params.recipes[recipe.start].network:
+            raise UserError(f"{where}.network: the model of '{recipe.start}' has another network; name that one")
+        _check_recipe(params, where, recipe.name, recipe)
+
+
+def _check_recipe(params: Params, where: str, name: str, recipe: Recipe) -> None:
+    _known(f"network ({where}.network)", recipe.network, params.networks)
+    _check_method(f"{where}.method", recipe.method)
+    if recipe.temporal is not None:
+        own = TemporalParameters() if isinstance(recipe, Continued) else params.networks[recipe.network].temporal
+        _check_added(f"{where}.temporal", recipe.temporal, own, METHODS[str(recipe.method["name"])][1])
+    _checked(f"{where}.training", lambda _: params.training_of(name), None)
 
 
 def _check_temporal(where: str, temporal: TemporalParameters) -> None:
@@ -209,13 +239,15 @@ def _check_temporal(where: str, temporal: TemporalParameters) -> None:
             raise UserError(_unknown_key(f"{where}.{key}", known))
 
 
-def _check_added(recipe: str, added: TemporalParameters, own: TemporalParameters) -> None:
-    """A recipe may add a temporal module to a network that has none, if untrained it changes nothing."""
-    where = f"recipes.{recipe}.temporal"
+def _check_added(where: str, added: TemporalParameters, own: TemporalParameters, method: type[Method]) -> None:
+    """A recipe may add a temporal module to a network that has none, if untrained it changes nothing.
+
+    Or if the method trains just what comes between key frames.
+    """
     _check_temporal(where, added)
     if own.kind != "none":
         raise UserError(f"{where}: the network has temporal module '{own.kind}' already; remove the key")
-    if not TEMPORAL[added.kind].starts_as_identity:
+    if not TEMPORAL[added.kind].starts_as_identity and not method.trains_key_frames:
         raise UserError(
             f"{where}: '{added.kind}' has to be pretrained together with its network: make it the key `temporal` of an "
             "entry under `networks`, and let the recipe name that network"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from crossfade.device import choose_device
 from crossfade.evaluation import Evaluation, Options, evaluate
-from crossfade.experiment import TARGET, Place, open_domain
+from crossfade.experiment import LEFT_OUT, TARGET, Place, open_domain
 from crossfade.files import atomic_folder, read_json, write_json
 from crossfade.model_folder import load_model
 from crossfade.params import Params
@@ -22,10 +22,10 @@ def score(place: Place, params: Params, pair_name: str, recipe: str, seed: int, 
     pair = params.pairs[pair_name]
     folder = place.model(pair_name, recipe, seed)
     metrics_file, pictures = place.metrics(pair_name, recipe, seed), place.evaluation(pair_name, recipe, seed)
-    if (folder / "left_out.json").is_file():
-        reason = read_json(folder / "left_out.json")["reason"]
+    if (folder / LEFT_OUT).is_file():
+        reason = read_json(folder / LEFT_OUT)["reason"]
         with atomic_folder(pictures) as temporary:
-            write_json(temporary / "left_out.json", {"reason": reason})
+            write_json(temporary / LEFT_OUT, {"reason": reason})
         write_json(metrics_file, {"left_out": reason})
         return f"{pair_name} {recipe} seed {seed}: left out ({reason})"
     domain = open_domain(place, pair_name, pair, TARGET, (pair.evaluate_on,))

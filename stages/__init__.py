@@ -74,8 +74,11 @@ def load(options: argparse.Namespace) -> "Params":
     params = read_params(only=sections())
     for option, section in NAMED.items():
         name = vars(options).get(option)
-        if name is not None and name not in vars(params).get(section, {name: None}):
-            raise unknown_name(f"{option} (--{option.replace('_', '-')})", name, vars(params)[section])
+        known = [*vars(params).get(section, [])]
+        if option == "recipe":
+            known += [recipe.name for recipe in vars(params).get("continued", [])]
+        if name is not None and known and name not in known:
+            raise unknown_name(f"{option} (--{option.replace('_', '-')})", name, known)
     return params
 
 

@@ -18,7 +18,7 @@ def main() -> None:
         place.root / "evaluations" / options.pair,
         folder,
         load_label_space(pair.label_space),
-        recipes=list(params.recipes),
+        recipes=params.recipe_names,
         notes=pair.notes,
         title=f"{pair.source} → {pair.target}",
         seeds=params.seeds,

@@ -14,7 +14,7 @@ def main() -> None:
     for name, pair in params.pairs.items():
         title = f"{pair.source} → {pair.target}"
         metrics = place.root / "metrics" / name
-        print_table(read_results(name, metrics, list(params.recipes), pair.notes, title, params.seeds))
+        print_table(read_results(name, metrics, params.recipe_names, pair.notes, title, params.seeds))
         report = Path("reports") / name
         print(f"page      {report}/index.html   (works offline)")
         folders = [f"{report}/{name}/" for name in ("figures", "strips") if (report / name).is_dir()]

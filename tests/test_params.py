@@ -154,3 +154,42 @@ def test_the_recipes_that_are_commented_out_are_valid(tmp_path):
     path.write_text(text)
     assert count == 3
     assert {"minent", "advent", "tps"} <= set(read_params(path).recipes)
+
+
+def with_entries(**sections):
+    """A change of what ships: entries added to its sections (or, where a section is a list, replaced)."""
+
+    def change(raw):
+        for section, entries in sections.items():
+            raw[section] = {**raw[section], **entries} if isinstance(entries, dict) else entries
+
+    return change
+
+
+def test_a_recipe_can_continue_another(tmp_path):
+    after = {"name": "stcl_then", "start": "stcl", "network": "lite0", "method": {"name": "self_training"}}
+    params = read_params(edited(tmp_path, with_entries(continued=[after])))
+    assert params.recipe_names[-1] == "stcl_then"
+    assert params.training_of("stcl_then") == params.adaptation
+    for wrong, said in (
+        ({"start": "stlc"}, "did you mean 'stcl'"),
+        ({"name": "stcl"}, "there is a recipe 'stcl' already"),
+        ({"temporal": "fusio"}, r"continued\[0\].temporal"),
+        ({"method": {"name": "tps", "stps": 3}}, "stps"),
+    ):
+        with pytest.raises(UserError, match=said):
+            read_params(edited(tmp_path, with_entries(continued=[after | wrong])))
+
+
+def test_temporal_modules_are_checked(tmp_path):
+    network = {"kind": "deeplab", "pretrained": False, "temporal": {"kind": "fusion"}}
+    recipe = {"network": "fused", "method": {"name": "stcl"}}
+    path = edited(tmp_path, with_entries(networks={"fused": network}, recipes={"r": recipe}))
+    assert read_params(path).networks["fused"].model.temporal.kind == "fusion"
+    with pytest.raises(UserError, match="has temporal module 'fusion' already"):
+        read_params(
+            edited(tmp_path, with_entries(networks={"fused": network}, recipes={"r": recipe | {"temporal": "fusion"}}))
+        )
+    network["temporal"] = {"kind": "fusion", "frames": 2}
+    with pytest.raises(UserError, match=r"unknown key 'networks\.fused\.temporal\.frames'"):
+        read_params(edited(tmp_path, with_entries(networks={"fused": network})))
