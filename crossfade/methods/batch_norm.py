@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from crossfade.data.clip import Clip
 from crossfade.errors import UserError
 
 
@@ -54,6 +56,12 @@ def reestimate_statistics(frame_network: nn.Module, images: Iterable[Tensor]) ->
     if seen == 0:
         raise ValueError("no images to estimate batch-norm statistics from")
     return seen
+
+
+def estimate_on_clips(frame_network: nn.Module, clips: Iterable[Clip], count: int) -> None:
+    """Estimate the running statistics, if the network has any, on the newest frames of the first `count` clips."""
+    if batch_norms(frame_network):
+        reestimate_statistics(frame_network, (clip.now for clip in islice(clips, count)))
 
 
 Statistics = list[tuple[Tensor, Tensor]]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from crossfade.data.clip import Clip
 from crossfade.methods.pseudo_labels import OverMotion, Weighting, combine_over_motion
+from crossfade.methods.teacher import Teacher
 from crossfade.methods.unroll import MotionTable, fuse, run_frames
 from crossfade.motion.field import Motion
 from crossfade.motion.warp import warp
@@ -50,6 +51,16 @@ class LabelParameters(BaseModel):
     def needs_own(self) -> bool:
         """Whether the labeller looks at "now" itself."""
         return self.over_motion != "warped" or self.fill == "own"
+
+    def nobody_frozen(self, method: str) -> "LabelParameters":
+        """The same, for a method without a frozen labeller.
+
+        Raises:
+            ValueError: the labeller is a frozen one.
+        """
+        if self.labeller not in ("self", "ema"):
+            raise ValueError(f"{method} has no labeller '{self.labeller}': choose self or ema")
+        return self
 
     def past(self, network_past: int) -> int:
         """How many frames before now the labeller reads."""
@@ -117,6 +128,14 @@ def pseudo_labels(network: VideoNetwork, clip: Clip, parameters: LabelParameters
     before_confidence, before = scores.max(1)
     both = torch.stack([before, labels], 1), torch.stack([before_confidence, confidence], 1)
     return PseudoLabels(*both, disagreement)
+
+
+def labels_of_now(network: VideoNetwork, teacher: Teacher, clip: Clip, parameters: LabelParameters) -> PseudoLabels:
+    """Label "now" by the network itself, in the mode it is in, or by its teacher, as `parameters.labeller` says."""
+    if parameters.labeller == "ema":
+        with teacher.following():
+            return pseudo_labels(teacher.network, clip, parameters, 1)
+    return pseudo_labels(network, clip, parameters, 1)
 
 
 def _fused(network: VideoNetwork, outputs: dict[int, FrameOutput], motion: MotionTable, at: int) -> Tensor:

@@ -10,7 +10,6 @@ import copy
 from abc import ABC
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
@@ -24,8 +23,8 @@ from crossfade.methods.batch_norm import (
     batch_norms,
     blend_statistics,
     copy_statistics,
+    estimate_on_clips,
     following_statistics,
-    reestimate_statistics,
     statistics_of,
 )
 from crossfade.methods.unroll import run, upsampled_probabilities
@@ -141,8 +140,7 @@ class Teacher:
         return self.network if self.parameters.deploy == "teacher" else student
 
     def _estimate(self, network: "VideoNetwork", clips: Iterable[Clip]) -> None:
-        frames = (clip.now for clip in islice(clips, self.parameters.statistics_batches))
-        reestimate_statistics(network.frame, frames)
+        estimate_on_clips(network.frame, clips, self.parameters.statistics_batches)
 
 
 class TaughtMethod(Method, ABC):

@@ -24,7 +24,7 @@ from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.figures import mixed_figure
-from crossfade.methods.labeller import LabelParameters, pseudo_labels
+from crossfade.methods.labeller import LabelParameters, labels_of_now
 from crossfade.methods.pseudo_labels import confidence_weight
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
 from crossfade.methods.unroll import newest, run, supervised_terms
@@ -64,9 +64,7 @@ class TPSParameters(BaseModel):
     @field_validator("labels")
     @classmethod
     def _somebody_here(cls, labels: LabelParameters) -> LabelParameters:
-        if labels.labeller not in ("self", "ema"):
-            raise ValueError(f"tps has no labeller '{labels.labeller}': choose self or ema")
-        return labels
+        return labels.nobody_frozen("tps")
 
 
 class TPS(TaughtMethod):
@@ -93,11 +91,7 @@ class TPS(TaughtMethod):
         p = self.parameters
         source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
         train_mode(self.network, "batch")
-        if p.labels.labeller == "ema":
-            with self.teacher.following():
-                pseudo = pseudo_labels(self.teacher.network, target, p.labels, 1)
-        else:
-            pseudo = pseudo_labels(self.network, target, p.labels, 1)
+        pseudo = labels_of_now(self.network, self.teacher, target, p.labels)
         recoloured = transfer_colour(source.frames, target.now, p.colour_transfer, p.colour_transfer_probability)
         shown = photometric(Clip(recoloured, source.labels, source.motion, source.names), p.source_photometric)
         weights = self.true_weight(source.labels_now)
