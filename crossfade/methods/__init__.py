@@ -9,6 +9,7 @@ from crossfade.errors import unknown_name
 from crossfade.methods.adabn import AdaBN, AdaBNParameters
 from crossfade.methods.advent import Advent, AdventParameters
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
+from crossfade.methods.da_vsn import DAVSN, DAVSNParameters
 from crossfade.methods.pixmatch import PixMatch, PixMatchParameters
 from crossfade.methods.self_training import SelfTraining, SelfTrainingParameters
 from crossfade.methods.stcl import STCL, STCLParameters
@@ -26,6 +27,7 @@ METHODS: dict[str, tuple[type[BaseModel], type[Method]]] = {
     "stcl": (STCLParameters, STCL),
     "tps": (TPSParameters, TPS),
     "advent": (AdventParameters, Advent),
+    "da_vsn": (DAVSNParameters, DAVSN),
     "pixmatch": (PixMatchParameters, PixMatch),
 }
 """By name: the model of its parameters, and the method."""

@@ -19,6 +19,7 @@ from crossfade.temporal.video_network import VideoOutput
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
 
+
 class AdventParameters(BaseModel):
     """Parameters of `advent`.
 

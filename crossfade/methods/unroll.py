@@ -67,6 +67,20 @@ def run_frames(network: VideoNetwork, frames: Sequence[Tensor]) -> list[FrameOut
     ]
 
 
+def frame_before(network: VideoNetwork, output: VideoOutput, frames: Tensor) -> FrameOutput:
+    """The per-frame output one frame before now, without gradient: the one an output holds, or a forward of its own.
+
+    Args:
+        network: in the mode it should run in.
+        output: of `frames`.
+        frames: (B, T, 3, H, W), T at least 2.
+    """
+    if output.past:
+        return output.past[-1]
+    with torch.no_grad():
+        return network.frame(frames[:, -2])
+
+
 def fuse(
     network: VideoNetwork,
     now: FrameOutput,

@@ -1,4 +1,4 @@
-"""Forward splatting as DA-VSN does it. Kept for comparison: `crossfade.motion.warp` leaves no holes and needs no luck."""
+"""Forward splatting as DA-VSN does it, for comparison: `crossfade.motion.warp` leaves no holes and needs no luck."""
 
 import torch
 from torch import Tensor

@@ -10,6 +10,7 @@ from toy_network import CLASSES, toy_clip, toy_video
 from crossfade.errors import UserError
 from crossfade.methods import METHODS, build_method
 
+SMALL = {"advent": {"width": 8}, "da_vsn": {"width": 8}}
 TRAINED = [name for name, (_, method) in METHODS.items() if method.trains]
 
 
@@ -42,7 +43,7 @@ def train(method, optimizer, first, last, total=6):
 
 def build(name, temporal="fusion", **raw):
     torch.manual_seed(0)
-    return build_method(name, raw, toy_video(temporal), CLASSES)
+    return build_method(name, SMALL.get(name, {}) | raw, toy_video(temporal), CLASSES)
 
 
 def optimizer_of(method):
