@@ -11,6 +11,7 @@ from crossfade.methods.advent import Advent, AdventParameters
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
 from crossfade.methods.da_vsn import DAVSN, DAVSNParameters
 from crossfade.methods.pixmatch import PixMatch, PixMatchParameters
+from crossfade.methods.quadmix import QuadMix, QuadMixParameters
 from crossfade.methods.self_training import SelfTraining, SelfTrainingParameters
 from crossfade.methods.stcl import STCL, STCLParameters
 from crossfade.methods.supervised import Supervised, SupervisedParameters
@@ -29,6 +30,7 @@ METHODS: dict[str, tuple[type[BaseModel], type[Method]]] = {
     "advent": (AdventParameters, Advent),
     "da_vsn": (DAVSNParameters, DAVSN),
     "pixmatch": (PixMatchParameters, PixMatch),
+    "quadmix": (QuadMixParameters, QuadMix),
 }
 """By name: the model of its parameters, and the method."""
 

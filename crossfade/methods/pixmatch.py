@@ -28,9 +28,8 @@ from crossfade.methods.figures import mixed_figure
 from crossfade.methods.labeller import LabelParameters, labels_of_now
 from crossfade.methods.pseudo_labels import confidence_weight
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.unroll import newest, run, supervised_terms
+from crossfade.methods.unroll import newest, supervised_terms
 from crossfade.motion.field import Motion
-from crossfade.objectives.cross_entropy import cross_entropy
 from crossfade.objectives.fourier import swap_amplitude
 from crossfade.objectives.mixing import Layer, Mixed, box_mask, compose
 
@@ -105,11 +104,10 @@ class PixMatch(TaughtMethod):
         _, terms = supervised_terms(self.network, shown, "source", p.aux_weight, weights)
 
         view = self._perturbed(newest(target, self.network.past + 1), source.now, labels, weight)
-        output = run(self.network, view.frames, view.motion)
-        labels, weight = view.labels[:, -1], view.weight[:, -1]
-        terms["consistency"] = p.target_weight * cross_entropy(output.logits, labels, weight)
-        if output.now.aux is not None and p.aux_weight > 0:
-            terms["consistency_aux"] = p.target_weight * p.aux_weight * cross_entropy(output.now.aux, labels, weight)
+        labelled = Clip(view.frames, view.labels, view.motion, target.names)
+        weights = view.weight[:, -1]
+        _, more = supervised_terms(self.network, labelled, "consistency", p.aux_weight, weights, p.target_weight)
+        terms |= more
         scalars: dict[str, float | Tensor] = {"sure": sure, "confidence": confidence.mean()}
         figures = {"view": mixed_figure({"view": (view.frames, view.labels)}, self.num_classes)} if draw else {}
         return StepOutput(terms, scalars, figures)

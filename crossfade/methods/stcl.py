@@ -24,7 +24,6 @@ from crossfade.data.augment import (
     wrapped,
 )
 from crossfade.data.clip import IGNORE, Clip
-from crossfade.errors import unknown_name
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import copy_statistics, train_mode
 from crossfade.methods.category_alignment import AlignmentParameters, CategoryAlignment, View
@@ -32,7 +31,7 @@ from crossfade.methods.feature_blend import BlendParameters, blend_edits
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.fused_domains import MixingParameters, Patches, Templates, choose_patches
 from crossfade.methods.labeller import LabelParameters, PseudoLabels, pseudo_labels
-from crossfade.methods.long_tail import LongTailBank
+from crossfade.methods.long_tail import LongTailBank, class_ids
 from crossfade.methods.pseudo_labels import confidence_weight
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters, frozen_copy
 from crossfade.methods.unroll import fuse, newest, run, supervised_terms
@@ -106,7 +105,7 @@ class STCL(TaughtMethod):
         self.frozen = frozen_copy(network) if p.labels.labeller.startswith("frozen") else None
         self.aligner = CategoryAlignment(p.alignment, self.num_classes)
         m = p.mixing
-        listed = [self._class_id(name) for name in m.tail_classes]
+        listed = class_ids(m.tail_classes, self.class_names, "mixing.tail_classes")
         self.bank = LongTailBank(self.num_classes, listed, m.tail_below, m.tail_capacity, m.tail_min_pixels)
         self.templates: Templates | None = None
         self.past = max(network.past, 1 if p.consistency.weight > 0 else 0)
@@ -193,11 +192,6 @@ class STCL(TaughtMethod):
         self.aligner.memory = {name: value.to(device) for name, value in state["centroids"].items()}
         kept = state["templates"]
         self.templates = None if kept is None else Templates.from_state(kept, device)
-
-    def _class_id(self, name: str) -> int:
-        if name not in self.class_names:
-            raise unknown_name("class in mixing.tail_classes", name, self.class_names)
-        return self.class_names.index(name)
 
     def _label(self, step: int, total: int, target: Clip) -> PseudoLabels:
         """Pseudo labels of as many frames as are mixed, by whoever labels at this step."""

@@ -27,9 +27,8 @@ from crossfade.methods.figures import mixed_figure
 from crossfade.methods.labeller import LabelParameters, labels_of_now
 from crossfade.methods.pseudo_labels import confidence_weight
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.unroll import newest, run, supervised_terms
+from crossfade.methods.unroll import newest, supervised_terms
 from crossfade.objectives.colour_transfer import transfer_colour
-from crossfade.objectives.cross_entropy import cross_entropy
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
@@ -99,17 +98,16 @@ class TPS(TaughtMethod):
 
         own = newest(target, self.network.past + 1)
         frames = photometric_frames(own.frames, p.target_photometric)
-        output = run(self.network, frames, own.motion)
         labels, confidence = pseudo.labels[:, -1], pseudo.confidence[:, -1]
         weight, sure = confidence_weight(confidence, p.labels.threshold, p.labels.weighting)
-        terms["target"] = p.target_weight * cross_entropy(output.logits, labels, weight)
-        if output.now.aux is not None and p.aux_weight > 0:
-            terms["target_aux"] = p.target_weight * p.aux_weight * cross_entropy(output.now.aux, labels, weight)
+        labelled = Clip(frames, labels[:, None].expand(-1, frames.shape[1], -1, -1), own.motion, own.names)
+        _, more = supervised_terms(self.network, labelled, "target", p.aux_weight, weight, p.target_weight)
+        terms |= more
         scalars: dict[str, float | Tensor] = {"sure": sure, "confidence": confidence.mean()}
         if pseudo.disagreement is not None:
             scalars["disagreement_over_motion"] = pseudo.disagreement
         figures = {}
         if draw:
-            shown_labels = labels[:, None].expand(-1, frames.shape[1], -1, -1)
-            figures = {"target": mixed_figure({"target": (frames, shown_labels)}, self.num_classes)}
+            assert labelled.labels is not None
+            figures = {"target": mixed_figure({"target": (frames, labelled.labels)}, self.num_classes)}
         return StepOutput(terms, scalars, figures)

@@ -108,16 +108,27 @@ def fuse(
 
 
 def supervised_terms(
-    network: VideoNetwork, clip: Clip, name: str, aux_weight: float, weights: Tensor | None = None
+    network: VideoNetwork,
+    clip: Clip,
+    name: str,
+    aux_weight: float,
+    weights: Tensor | None = None,
+    factor: float = 1.0,
 ) -> tuple[VideoOutput, dict[str, Tensor]]:
     """Cross-entropy of "now" on the fused logits as term `name` and, if there are auxiliary logits, `name`_aux.
 
-    `weights` (B, H, W) are those of the pixels.
+    Args:
+        network: in the mode it should run in.
+        clip: with labels, true or pseudo.
+        name: of the term.
+        aux_weight: of the auxiliary logits' relative to it; 0: none.
+        weights: (B, H, W) of the pixels.
+        factor: of both terms.
     """
     output = run(network, clip.frames, clip.motion)
-    terms = {name: cross_entropy(output.logits, clip.labels_now, weights)}
+    terms = {name: factor * cross_entropy(output.logits, clip.labels_now, weights)}
     if output.now.aux is not None and aux_weight > 0:
-        terms[f"{name}_aux"] = aux_weight * cross_entropy(output.now.aux, clip.labels_now, weights)
+        terms[f"{name}_aux"] = factor * aux_weight * cross_entropy(output.now.aux, clip.labels_now, weights)
     return output, terms
 
 
