@@ -9,9 +9,9 @@ from torch import Tensor
 from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.batch_norm import estimate_on_clips, train_mode
+from crossfade.methods.batch_norm import batch_norms, train_mode
 from crossfade.methods.judges import Judges, judged_size
-from crossfade.methods.unroll import run, supervised_terms
+from crossfade.methods.unroll import estimate_statistics, needs_of, run, supervised_terms
 from crossfade.networks.base import upsample
 from crossfade.objectives.entropy import entropy_loss, self_information
 from crossfade.temporal.video_network import VideoOutput
@@ -64,12 +64,12 @@ class Advent(Method):
     @property
     def source_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, labelled."""
-        return ClipNeeds.of(self.network.past, labels=True)
+        return needs_of(self.network, labels=True)
 
     @property
     def target_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, without labels."""
-        return ClipNeeds.of(self.network.past, labels=False)
+        return needs_of(self.network, labels=False)
 
     def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
         """Start from the batch-norm statistics of the target, if asked."""
@@ -120,9 +120,10 @@ class Advent(Method):
             self.judges.load_state_dict(state)
 
     def _estimate(self, target: Iterable[Clip] | None) -> None:
-        if self.parameters.target_statistics:
+        p = self.parameters
+        if p.target_statistics and batch_norms(self.network):
             assert target is not None
-            estimate_on_clips(self.network.frame, target, self.parameters.statistics_batches)
+            estimate_statistics(self.network, target, p.statistics_batches)
 
 
 def _logits(output: VideoOutput, head: str) -> Tensor | None:

@@ -19,9 +19,9 @@ from torch import Tensor
 from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.batch_norm import estimate_on_clips, train_mode
+from crossfade.methods.batch_norm import batch_norms, train_mode
 from crossfade.methods.judges import Judges, judged_size
-from crossfade.methods.unroll import frame_before, run, supervised_terms
+from crossfade.methods.unroll import estimate_statistics, frame_before, run, supervised_terms
 from crossfade.motion.field import Motion
 from crossfade.motion.splat import splat
 from crossfade.motion.warp import warp
@@ -89,7 +89,7 @@ class DAVSN(Method):
     @property
     def source_needs(self) -> ClipNeeds | None:
         """At least a pair of frames, labelled."""
-        return ClipNeeds.of(self.past, labels=True)
+        return ClipNeeds.of(self.past, labels=True, motion=self.network.uses_motion)
 
     @property
     def target_needs(self) -> ClipNeeds | None:
@@ -183,9 +183,10 @@ class DAVSN(Method):
             self.judges.load_state_dict(state)
 
     def _estimate(self, target: Iterable[Clip] | None) -> None:
-        if self.parameters.target_statistics:
+        p = self.parameters
+        if p.target_statistics and batch_norms(self.network):
             assert target is not None
-            estimate_on_clips(self.network.frame, target, self.parameters.statistics_batches)
+            estimate_statistics(self.network, target, p.statistics_batches)
 
 
 def _logits(output: FrameOutput, head: str) -> Tensor | None:

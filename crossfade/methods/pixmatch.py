@@ -28,7 +28,7 @@ from crossfade.methods.figures import mixed_figure
 from crossfade.methods.labeller import LabelParameters, labels_of_now
 from crossfade.methods.pseudo_labels import confidence_weight
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.unroll import newest, supervised_terms
+from crossfade.methods.unroll import needs_of, newest, supervised_terms
 from crossfade.motion.field import Motion
 from crossfade.objectives.fourier import swap_amplitude
 from crossfade.objectives.mixing import Layer, Mixed, box_mask, compose
@@ -82,12 +82,13 @@ class PixMatch(TaughtMethod):
     @property
     def source_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, labelled."""
-        return ClipNeeds.of(self.network.past, labels=True)
+        return needs_of(self.network, labels=True)
 
     @property
     def target_needs(self) -> ClipNeeds | None:
         """As many frames as the network and the labeller read, without labels."""
-        return ClipNeeds.of(self.parameters.labels.past(self.network.past), labels=False)
+        labels, network = self.parameters.labels, self.network
+        return ClipNeeds.of(labels.past(network.past), False, network.uses_motion or labels.over_motion != "now")
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """The labeller's forward without gradient, and one forward of the source and of the perturbed view."""

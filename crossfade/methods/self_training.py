@@ -23,7 +23,7 @@ from crossfade.methods.class_mix import class_mix
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.pseudo_labels import Weighting, confidence_weight
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.unroll import supervised_terms
+from crossfade.methods.unroll import needs_of, supervised_terms
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
@@ -72,12 +72,12 @@ class SelfTraining(TaughtMethod):
     @property
     def source_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, labelled."""
-        return ClipNeeds.of(self.network.past, labels=True)
+        return needs_of(self.network, labels=True)
 
     @property
     def target_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, without labels."""
-        return ClipNeeds.of(self.network.past, labels=False)
+        return needs_of(self.network, labels=False)
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """One teacher forward and two student forwards: source and mixed, each normalised by its own statistics."""

@@ -27,7 +27,7 @@ from crossfade.methods.figures import mixed_figure
 from crossfade.methods.labeller import LabelParameters, labels_of_now
 from crossfade.methods.pseudo_labels import confidence_weight
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.unroll import newest, supervised_terms
+from crossfade.methods.unroll import needs_of, newest, supervised_terms
 from crossfade.objectives.colour_transfer import transfer_colour
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class TPS(TaughtMethod):
     @property
     def source_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, labelled."""
-        return ClipNeeds.of(self.network.past, labels=True)
+        return needs_of(self.network, labels=True)
 
     @property
     def target_needs(self) -> ClipNeeds | None:
