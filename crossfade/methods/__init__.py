@@ -10,6 +10,7 @@ from crossfade.methods.adabn import AdaBN, AdaBNParameters
 from crossfade.methods.advent import Advent, AdventParameters
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
 from crossfade.methods.da_vsn import DAVSN, DAVSNParameters
+from crossfade.methods.mic import MIC, MICParameters
 from crossfade.methods.pixmatch import PixMatch, PixMatchParameters
 from crossfade.methods.quadmix import QuadMix, QuadMixParameters
 from crossfade.methods.self_training import SelfTraining, SelfTrainingParameters
@@ -30,6 +31,7 @@ METHODS: dict[str, tuple[type[BaseModel], type[Method]]] = {
     "advent": (AdventParameters, Advent),
     "da_vsn": (DAVSNParameters, DAVSN),
     "pixmatch": (PixMatchParameters, PixMatch),
+    "mic": (MICParameters, MIC),
     "quadmix": (QuadMixParameters, QuadMix),
 }
 """By name: the model of its parameters, and the method."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from crossfade.data.clip import Clip
 
 if TYPE_CHECKING:
+    from crossfade.data.loading import ClipDataset
     from crossfade.temporal.video_network import VideoNetwork
 
 
@@ -105,6 +106,13 @@ class Method(ABC):
     @abstractmethod
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """Forward passes and losses of step `step` of `total`; `draw` asks for figures."""
+
+    def sampling_weights(self, source: "ClipDataset") -> np.ndarray | None:
+        """How likely each of the source's clips is drawn in a training step, (N,); None: each comes once an epoch.
+
+        Asked once, before the first step; the draw is a function of (seed, step, rank).
+        """
+        return None
 
     def after_step(self, step: int) -> None:  # noqa: B027
         """What follows the optimiser's update: the teacher's, for one."""
