@@ -94,6 +94,13 @@ class FeatureDistance:
         return self.parameters.weight * (distance * mask).sum() / mask.sum().clamp_min(1)
 
 
+def feature_distance(
+    parameters: FeatureDistanceParameters, network: VideoNetwork, class_names: Sequence[str]
+) -> FeatureDistance | None:
+    """The feature distance of a method, or None if it is off; raises as `FeatureDistance` does."""
+    return FeatureDistance(parameters, network, class_names) if parameters.weight > 0 else None
+
+
 def _features(encoder: nn.Module, image: Tensor) -> dict[int, Tensor]:
     """Features by stride, of an encoder or of a whole per-frame network."""
     output = encoder(image)

@@ -27,7 +27,7 @@ from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.class_mix import class_mix
-from crossfade.methods.feature_distance import FeatureDistance, FeatureDistanceParameters
+from crossfade.methods.feature_distance import FeatureDistanceParameters, feature_distance
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.masked_consistency import MaskedParameters, masked_terms
 from crossfade.methods.pseudo_labels import Weighting, confidence_weight
@@ -81,8 +81,7 @@ class MIC(TaughtMethod):
     def __init__(self, parameters: MICParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
         super().__init__(parameters.teacher, network, class_names)
         self.parameters = p = parameters
-        distance = p.feature_distance
-        self.distance = FeatureDistance(distance, network, class_names) if distance.weight > 0 else None
+        self.distance = feature_distance(p.feature_distance, network, class_names)
 
     @property
     def source_needs(self) -> ClipNeeds | None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
@@ -30,15 +31,19 @@ from crossfade.errors import UserError
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.class_mix import class_mix
+from crossfade.methods.feature_distance import FeatureDistanceParameters, feature_distance
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.fused_domains import MixingParameters, Templates, choose_patches
 from crossfade.methods.long_tail import LongTailBank, class_ids
+from crossfade.methods.masked_consistency import MaskedParameters, masked_terms
 from crossfade.methods.pseudo_labels import Weighting, confidence_weight
+from crossfade.methods.rare_classes import RareClassParameters, source_weights
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
 from crossfade.methods.unroll import supervised_terms
 from crossfade.objectives.mixing import Layer, Mixed, compose
 
 if TYPE_CHECKING:
+    from crossfade.data.loading import ClipDataset
     from crossfade.temporal.video_network import VideoNetwork
 
 
@@ -59,6 +64,8 @@ class QuadMixParameters(BaseModel):
         tail_capacity: source frames kept for each rare class.
         tail_min_pixels: of the class in such a frame.
         source_fused, target_fused: weights of the terms on S~ and T~; ClassMix has the sum of both.
+        masked, feature_distance, rare_classes: of the image recipe of MIC, on which the published form is built (see
+            `mic`); off, unless named.
         class_balance: power of the inverse class frequency by which pixels with true labels weigh.
         mix_photometric: strong colour changes of the mixed frames.
     """
@@ -81,6 +88,9 @@ class QuadMixParameters(BaseModel):
     tail_min_pixels: PositiveInt = 16
     source_fused: NonNegativeFloat = 0.5
     target_fused: NonNegativeFloat = 0.5
+    masked: MaskedParameters = MaskedParameters(weight=0.0)
+    feature_distance: FeatureDistanceParameters = FeatureDistanceParameters(weight=0.0)
+    rare_classes: RareClassParameters = RareClassParameters(on=False)
     class_balance: float = Field(default=0.0, ge=0.0, le=1.0)
     aux_weight: NonNegativeFloat = 0.1
     student_statistics: Literal["batch", "fixed"] = "batch"
@@ -118,6 +128,7 @@ class QuadMix(TaughtMethod):
         self.parameters = p = parameters
         listed = class_ids(p.tail_classes, self.class_names, "tail_classes")
         self.bank = LongTailBank(self.num_classes, listed, p.tail_below, p.tail_capacity, p.tail_min_pixels)
+        self.distance = feature_distance(p.feature_distance, network, class_names)
         self.templates: Templates | None = None
 
     @property
@@ -129,6 +140,10 @@ class QuadMix(TaughtMethod):
     def target_needs(self) -> ClipNeeds | None:
         """Single frames, without labels."""
         return ClipNeeds()
+
+    def sampling_weights(self, source: "ClipDataset") -> np.ndarray | None:
+        """More of the frames that show rare classes, if asked."""
+        return source_weights(source, self.parameters.rare_classes)
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """One teacher forward, one student forward of the source, and one or two of mixed frames."""
@@ -142,7 +157,9 @@ class QuadMix(TaughtMethod):
         train_mode(self.network, p.student_statistics)
         shown = photometric(source, p.source_photometric)
         weights = self.true_weight(source.labels_now)
-        _, terms = supervised_terms(self.network, shown, "source", p.aux_weight, weights)
+        output, terms = supervised_terms(self.network, shown, "source", p.aux_weight, weights)
+        if self.distance is not None:
+            terms["feature_distance"] = self.distance.term(output.now, shown.now, source.labels_now)
 
         labelled = replace(target, labels=pseudo[:, None])
         templates = self._templates(Templates(source, labelled, confidence[:, None]))
@@ -161,6 +178,7 @@ class QuadMix(TaughtMethod):
             weights = mixed.weight[:, -1]
             terms |= supervised_terms(self.network, clip, name, p.aux_weight, weights, factors[name])[1]
             pictures[name] = (frames, mixed.labels)
+        terms |= masked_terms(self.network, target, pseudo, weight, p.masked, p.aux_weight)
         figures = {"mixed": mixed_figure(pictures, self.num_classes)} if draw and pictures else {}
         return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures)
 

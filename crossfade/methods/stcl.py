@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 from torch import Tensor
@@ -24,16 +25,20 @@ from crossfade.data.augment import (
     wrapped,
 )
 from crossfade.data.clip import IGNORE, Clip
+from crossfade.data.loading import ClipDataset
 from crossfade.errors import UserError
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import copy_statistics, train_mode
 from crossfade.methods.category_alignment import AlignmentParameters, CategoryAlignment, View
 from crossfade.methods.feature_blend import BlendParameters, blend_edits
+from crossfade.methods.feature_distance import FeatureDistanceParameters, feature_distance
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.fused_domains import MixingParameters, Patches, Templates, choose_patches
 from crossfade.methods.labeller import LabelParameters, PseudoLabels, pseudo_labels
 from crossfade.methods.long_tail import LongTailBank, class_ids
+from crossfade.methods.masked_consistency import MaskedParameters, masked_terms
 from crossfade.methods.pseudo_labels import confidence_weight
+from crossfade.methods.rare_classes import RareClassParameters, source_weights
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters, frozen_copy
 from crossfade.methods.unroll import fuse, newest, run, supervised_terms
 from crossfade.networks.base import Edits, FrameOutput
@@ -64,6 +69,8 @@ class STCLParameters(BaseModel):
         feature_blend: fusion at the feature level.
         alignment: of the categories.
         consistency: over time.
+        masked, feature_distance, rare_classes: what the image recipe of MIC has to offer (see `mic`); off, unless
+            named.
         source_fused, target_fused, self_training: weights of the terms on S~, T~ and on the pure, augmented target.
         class_balance: power of the inverse class frequency by which pixels with true labels weigh.
         target_weight: λ_T, a further factor of the target's two.
@@ -81,6 +88,9 @@ class STCLParameters(BaseModel):
     feature_blend: BlendParameters = BlendParameters()
     alignment: AlignmentParameters = AlignmentParameters()
     consistency: ConsistencyParameters = ConsistencyParameters()
+    masked: MaskedParameters = MaskedParameters(weight=0.0)
+    feature_distance: FeatureDistanceParameters = FeatureDistanceParameters(weight=0.0)
+    rare_classes: RareClassParameters = RareClassParameters(on=False)
     source_fused: NonNegativeFloat = 1.0
     target_fused: NonNegativeFloat = 1.0
     self_training: NonNegativeFloat = 0.0
@@ -107,6 +117,7 @@ class STCL(TaughtMethod):
         if p.mixing.tail_mask == "sum" and network.past > 0 and not isinstance(network.temporal, ScoreFusion):
             raise UserError("method stcl: tail_mask: sum is for temporal: fusion alone; set tail_mask: clip01")
         self.frozen = frozen_copy(network) if p.labels.labeller.startswith("frozen") else None
+        self.distance = feature_distance(p.feature_distance, network, class_names)
         self.aligner = CategoryAlignment(p.alignment, self.num_classes)
         m = p.mixing
         listed = class_ids(m.tail_classes, self.class_names, "mixing.tail_classes")
@@ -129,6 +140,10 @@ class STCL(TaughtMethod):
         past = max(self.past, self.parameters.labels.past(self.network.past), 2 if wide else 0)
         needs = ClipNeeds.of(past, labels=False)
         return ClipNeeds(needs.offsets, (*needs.motion, (past, past - 2)), labels=False) if wide else needs
+
+    def sampling_weights(self, source: ClipDataset) -> np.ndarray | None:
+        """More of the frames that show rare classes, if asked."""
+        return source_weights(source, self.parameters.rare_classes)
 
     def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
         """Start from the batch-norm statistics of the target, if asked."""
@@ -156,6 +171,8 @@ class STCL(TaughtMethod):
         output, terms = supervised_terms(
             self.network, shown, "source", p.aux_weight, self.true_weight(source.labels_now)
         )
+        if self.distance is not None:
+            terms["feature_distance"] = self.distance.term(output.now, shown.now, source.labels_now)
         source_view = self._source_view(output, source)
 
         own = newest(target, self.past + 1)
@@ -172,6 +189,8 @@ class STCL(TaughtMethod):
         if p.self_training * p.target_weight > 0 or (p.alignment.on and target_view is None):
             more, target_view = self._pure_target(target, pseudo.labels[:, -1], weight)
             terms |= more
+        clean = newest(target, self.network.past + 1)
+        terms |= masked_terms(self.network, clean, pseudo.labels[:, -1], weight, p.masked, p.aux_weight)
         if p.alignment.on and target_view is not None:
             terms |= self.aligner.terms(self.network, source_view, target_view)
         return StepOutput(terms, scalars, figures)

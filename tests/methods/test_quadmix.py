@@ -70,6 +70,13 @@ def test_both_batches_share_their_patches_in_order():
     assert set(source.labels[source.origin > 2].tolist()) <= {2, 3}
 
 
+def test_the_published_base_can_be_named():
+    parts = {"masked": {}, "feature_distance": {}, "rare_classes": {}}
+    assert names(one_step(quadmix(**parts), 0)) == {"source", "mixed", "masked", "feature_distance"}
+    assert quadmix(**parts).parameters.rare_classes.on
+    assert quadmix().sampling_weights(None) is None
+
+
 def test_resume_across_the_switch():
     one, other = quadmix(switch=0.2), quadmix(switch=0.2)
     one_step(one, 0)
