@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from crossfade.data.clip import Clip
@@ -76,6 +77,7 @@ class Method(ABC):
         self.class_names = tuple(class_names)
         self.num_classes = len(self.class_names)
         self.class_weights: Tensor | None = None
+        self.class_pixels: tuple[int, ...] = ()
 
     def true_weight(self, labels: Tensor) -> Tensor | None:
         """Weights (same shape) of pixels with these true labels, by their class; None: all weigh the same.
@@ -85,6 +87,11 @@ class Method(ABC):
         if self.class_weights is None:
             return None
         return self.class_weights.to(labels.device)[labels.clamp(max=self.num_classes - 1)]
+
+    def rare_classes(self, below: float) -> Tensor:
+        """(K,) bool: classes with a smaller share of the labels that are trained on; none before that is known."""
+        pixels = torch.tensor(self.class_pixels or (1,) * self.num_classes)
+        return pixels < (below if self.class_pixels else 0.0) * pixels.sum()
 
     @property
     @abstractmethod

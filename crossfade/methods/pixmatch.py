@@ -7,7 +7,7 @@ against them: threshold 0.9, β 0.01, weight 0.1 (0.5 of the frame for CutMix is
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_validator
@@ -25,8 +25,7 @@ from crossfade.errors import UserError
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.figures import mixed_figure
-from crossfade.methods.labeller import LabelParameters, labels_of_now
-from crossfade.methods.pseudo_labels import confidence_weight
+from crossfade.methods.labeller import Labeller, LabelParameters
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
 from crossfade.methods.unroll import needs_of, newest, supervised_terms
 from crossfade.motion.field import Motion
@@ -78,6 +77,7 @@ class PixMatch(TaughtMethod):
     def __init__(self, parameters: PixMatchParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
         super().__init__(parameters.teacher, network, class_names)
         self.parameters = parameters
+        self.labeller = Labeller(parameters.labels, self)
 
     @property
     def source_needs(self) -> ClipNeeds | None:
@@ -97,9 +97,9 @@ class PixMatch(TaughtMethod):
         p = self.parameters
         source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
         train_mode(self.network, "batch")
-        pseudo = labels_of_now(self.network, self.teacher, target, p.labels)
+        pseudo = self.labeller.label_now(self.network, self.teacher, target)
         labels, confidence = pseudo.labels[:, -1], pseudo.confidence[:, -1]
-        weight, sure = confidence_weight(confidence, p.labels.threshold, p.labels.weighting)
+        weight, sure = self.labeller.weigh(pseudo)
         shown = photometric(source, p.source_photometric)
         weights = self.true_weight(source.labels_now)
         _, terms = supervised_terms(self.network, shown, "source", p.aux_weight, weights)
@@ -112,6 +112,15 @@ class PixMatch(TaughtMethod):
         scalars: dict[str, float | Tensor] = {"sure": sure, "confidence": confidence.mean()}
         figures = {"view": mixed_figure({"view": (view.frames, view.labels)}, self.num_classes)} if draw else {}
         return StepOutput(terms, scalars, figures)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The teacher and the labeller's thresholds."""
+        return {**super().state_dict(), **self.labeller.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore them."""
+        super().load_state_dict(state)
+        self.labeller.load_state_dict(state)
 
     def _perturbed(self, target: Clip, style: Tensor, labels: Tensor, weight: Tensor) -> Mixed:
         """The perturbed view: frames, labels, motion and weights; all frames of a clip are perturbed alike."""

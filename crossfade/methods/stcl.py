@@ -34,10 +34,9 @@ from crossfade.methods.feature_blend import BlendParameters, blend_edits
 from crossfade.methods.feature_distance import FeatureDistanceParameters, feature_distance
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.fused_domains import MixingParameters, Patches, Templates, choose_patches
-from crossfade.methods.labeller import LabelParameters, PseudoLabels, pseudo_labels
+from crossfade.methods.labeller import Labeller, LabelParameters, PseudoLabels
 from crossfade.methods.long_tail import LongTailBank, class_ids
 from crossfade.methods.masked_consistency import MaskedParameters, masked_terms
-from crossfade.methods.pseudo_labels import confidence_weight
 from crossfade.methods.rare_classes import RareClassParameters, source_weights
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters, frozen_copy
 from crossfade.methods.unroll import fuse, newest, run, supervised_terms
@@ -117,6 +116,7 @@ class STCL(TaughtMethod):
         if p.mixing.tail_mask == "sum" and network.past > 0 and not isinstance(network.temporal, ScoreFusion):
             raise UserError("method stcl: tail_mask: sum is for temporal: fusion alone; set tail_mask: clip01")
         self.frozen = frozen_copy(network) if p.labels.labeller.startswith("frozen") else None
+        self.labeller = Labeller(p.labels, self)
         self.distance = feature_distance(p.feature_distance, network, class_names)
         self.aligner = CategoryAlignment(p.alignment, self.num_classes)
         m = p.mixing
@@ -158,7 +158,7 @@ class STCL(TaughtMethod):
         p = self.parameters
         source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
         pseudo = self._label(step, total, target)
-        weight, sure = confidence_weight(pseudo.confidence[:, -1], p.labels.threshold, p.labels.weighting)
+        weight, sure = self.labeller.weigh(pseudo)
         scalars: dict[str, float | Tensor] = {"sure": sure, "confidence": pseudo.confidence[:, -1].mean()}
         if pseudo.disagreement is not None:
             scalars["disagreement_over_motion"] = pseudo.disagreement
@@ -196,9 +196,10 @@ class STCL(TaughtMethod):
         return StepOutput(terms, scalars, figures)
 
     def state_dict(self) -> dict[str, Any]:
-        """Teacher, frozen labeller, bank, remembered centroids, templates."""
+        """Teacher, thresholds, frozen labeller, bank, remembered centroids, templates."""
         return {
             **super().state_dict(),
+            **self.labeller.state_dict(),
             "frozen": None if self.frozen is None else self.frozen.state_dict(),
             "bank": self.bank.state_dict(),
             "centroids": dict(self.aligner.memory),
@@ -208,6 +209,7 @@ class STCL(TaughtMethod):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         super().load_state_dict(state)
+        self.labeller.load_state_dict(state)
         if self.frozen is not None:
             self.frozen.load_state_dict(state["frozen"])
         self.bank.load_state_dict(state["bank"])
@@ -221,11 +223,11 @@ class STCL(TaughtMethod):
         p, count = self.parameters.labels, self.past + 1
         if p.labeller == "ema":
             with self.teacher.following():
-                return pseudo_labels(self.teacher.network, target, p, count)
+                return self.labeller.label(self.teacher.network, target, count)
         if self.frozen is not None and (p.labeller == "frozen" or step < p.switch * total):
-            return pseudo_labels(self.frozen, target, p, count)
+            return self.labeller.label(self.frozen, target, count)
         train_mode(self.network, self.parameters.student_statistics)
-        return pseudo_labels(self.network, target, p, count)
+        return self.labeller.label(self.network, target, count)
 
     def _templates(self, now: Templates) -> Templates | None:
         if self.parameters.mixing.templates == "batch":

@@ -8,7 +8,7 @@ warped with motion that was mirrored with its sign, and where motion is not vali
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_validator
 from torch import Tensor
@@ -24,8 +24,7 @@ from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.figures import mixed_figure
-from crossfade.methods.labeller import LabelParameters, labels_of_now
-from crossfade.methods.pseudo_labels import confidence_weight
+from crossfade.methods.labeller import Labeller, LabelParameters
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
 from crossfade.methods.unroll import needs_of, newest, supervised_terms
 from crossfade.objectives.colour_transfer import transfer_colour
@@ -72,6 +71,7 @@ class TPS(TaughtMethod):
     def __init__(self, parameters: TPSParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
         super().__init__(parameters.teacher, network, class_names)
         self.parameters = parameters
+        self.labeller = Labeller(parameters.labels, self)
 
     @property
     def source_needs(self) -> ClipNeeds | None:
@@ -90,7 +90,7 @@ class TPS(TaughtMethod):
         p = self.parameters
         source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
         train_mode(self.network, "batch")
-        pseudo = labels_of_now(self.network, self.teacher, target, p.labels)
+        pseudo = self.labeller.label_now(self.network, self.teacher, target)
         recoloured = transfer_colour(source.frames, target.now, p.colour_transfer, p.colour_transfer_probability)
         shown = photometric(Clip(recoloured, source.labels, source.motion, source.names), p.source_photometric)
         weights = self.true_weight(source.labels_now)
@@ -99,7 +99,7 @@ class TPS(TaughtMethod):
         own = newest(target, self.network.past + 1)
         frames = photometric_frames(own.frames, p.target_photometric)
         labels, confidence = pseudo.labels[:, -1], pseudo.confidence[:, -1]
-        weight, sure = confidence_weight(confidence, p.labels.threshold, p.labels.weighting)
+        weight, sure = self.labeller.weigh(pseudo)
         labelled = Clip(frames, labels[:, None].expand(-1, frames.shape[1], -1, -1), own.motion, own.names)
         _, more = supervised_terms(self.network, labelled, "target", p.aux_weight, weight, p.target_weight)
         terms |= more
@@ -111,3 +111,12 @@ class TPS(TaughtMethod):
             assert labelled.labels is not None
             figures = {"target": mixed_figure({"target": (frames, labelled.labels)}, self.num_classes)}
         return StepOutput(terms, scalars, figures)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The teacher and the labeller's thresholds."""
+        return {**super().state_dict(), **self.labeller.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore them."""
+        super().load_state_dict(state)
+        self.labeller.load_state_dict(state)

@@ -59,6 +59,8 @@ SWITCHES = [
     {"labels": {"labeller": "frozen_then_self", "switch": 0.1}},
     {"labels": {"labeller": "self", "over_motion": "warped"}},
     {"labels": {"over_motion": "agreement", "mirror": 1.0}},
+    {"labels": {"over_motion": "agreement_or_sure", "class_decay": 0.9, "weighting": "threshold"}},
+    {"labels": {"over_motion": "agreement_or_rare"}},
     {"labels": {"over_motion": "max_confidence", "conf_previous": "raw_logit"}},
     {"labels": {"over_motion": "average", "weighting": "threshold"}},
     {"labels": {"over_motion": "warped", "fill": "ignore", "mirror": 1.0, "mirror_warp": "legacy"}},
