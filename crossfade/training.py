@@ -27,6 +27,7 @@ from crossfade.progress import StepProgress
 from crossfade.tracking import NoTracker, Tracker
 
 if TYPE_CHECKING:
+    import numpy as np
     from accelerate import Accelerator
 
 _log = logging.getLogger(__name__)
@@ -128,10 +129,11 @@ def train(
     if knobs.compile:
         network.frame.compile()
 
-    def reader(dataset: ClipDataset | None, first: int) -> Iterator[Clip] | None:
+    def reader(dataset: ClipDataset | None, first: int, odds: "np.ndarray | None" = None) -> Iterator[Clip] | None:
         if dataset is None:
             return None
-        clips = batches(dataset, parameters.batch, seed, first, rank, world, knobs.workers, int(dataset is target))
+        stream = int(dataset is target)
+        clips = batches(dataset, parameters.batch, seed, first, rank, world, knobs.workers, stream, odds)
         return (clip.to(device) for clip in clips)
 
     def once(work: Callable[..., None], salt: int) -> None:
@@ -157,7 +159,8 @@ def train(
         save_checkpoint(folder, done, state, rank)
         accelerator.wait_for_everyone()  # so that ranks are never more than one checkpoint apart
 
-    sources = reader(source, first * parameters.accumulate)
+    odds = None if source is None else method.sampling_weights(source)
+    sources = reader(source, first * parameters.accumulate, odds)
     targets = reader(target, first * parameters.accumulate)
     with StepProgress(what, first, total, accelerator.is_main_process) as progress:
         for step in range(first, total):

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import toy_training
@@ -113,3 +114,18 @@ def test_training_and_inference_need_none_of_the_three_tools():
         "import crossfade.experiment, crossfade.scoring, crossfade.predict, stages.adapt, stages.evaluate\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=HERE.parent)
+
+
+def test_a_method_may_say_which_source_clips_are_drawn(tmp_path):
+    parameters = toy_training.TrainingParameters(steps=3, batch=2)
+    accelerator = toy_training.make_accelerator(parameters, toy_training.Knobs(device="cpu"))
+    method = toy_training.ToyMethod(toy_training.VideoNetwork(toy_training.ToyNetwork(), toy_training.NoMemory()))
+    seen, step = set(), method.step
+
+    def watched(number, total, source, target, draw=False):
+        seen.update(source.names)
+        return step(number, total, source, target, draw)
+
+    method.step, method.sampling_weights = watched, lambda source: np.eye(len(source))[7]
+    toy_training.train(method, toy_training.ToyClips(), None, parameters, 0, tmp_path, accelerator)
+    assert seen == {"toy/7"}

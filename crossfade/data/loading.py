@@ -144,6 +144,18 @@ class ClipDataset(Dataset[Clip]):
         name = f"{video.split}/{video.name}/{now}"
         return Clip(images[None].float() / 255, labels, motion, (name,))
 
+    def class_counts(self) -> np.ndarray:
+        """(N, K) pixels of each class in each clip's "now" at the domain's size; every label image is read.
+
+        Raises:
+            ValueError: no labels are read here.
+        """
+        if not self.labels:
+            raise ValueError("an unlabelled side has no class counts")
+        classes = len(self.domain.label_space.classes)
+        labels = (self._reader.label(v, now).flatten() for v, now in self.items)
+        return np.stack([torch.bincount(one, minlength=256)[:classes].numpy() for one in labels])
+
     def _reachable(self, frame: int, now: int, known: frozenset[tuple[int, int]], video: Video) -> bool:
         """A neighbour counts if the video has it and motion leads to it, at one stride or step by step."""
         if not 0 <= frame < len(video.frames):
@@ -240,8 +252,9 @@ def collate(clips: Sequence[Clip]) -> Clip:
 class StepSampler(Sampler[list[int]]):
     """The indices of every step from `first_step` on: a pure function of (seed, stream, step, rank, world).
 
-    Epoch by epoch, each a fresh permutation; no clip comes twice in an epoch. Resuming is starting at a later step. Two
-    data sets that are read together need different streams, or clip i of one would always meet clip i of the other.
+    Epoch by epoch, each a fresh permutation; no clip comes twice in an epoch. With `weights` (one a clip) every clip is
+    drawn by itself instead, in proportion to them. Resuming is starting at a later step. Two data sets that are read
+    together need different streams, or clip i of one would always meet clip i of the other.
     """
 
     length: int
@@ -251,6 +264,7 @@ class StepSampler(Sampler[list[int]]):
     rank: int = 0
     world: int = 1
     stream: int = 0
+    weights: np.ndarray | None = field(default=None, compare=False)
 
     def __iter__(self) -> Iterator[list[int]]:
         """Endless."""
@@ -261,6 +275,10 @@ class StepSampler(Sampler[list[int]]):
             step += 1
 
     def _at(self, position: int) -> int:
+        if self.weights is not None:
+            reached = np.cumsum(self.weights)
+            chance = np.random.default_rng([self.seed, self.stream, position]).random()
+            return int(np.searchsorted(reached, chance * reached[-1], side="right"))
         epoch, place = divmod(position, self.length)
         return int(_permutation(self.length, (self.seed, self.stream), epoch)[place])
 
@@ -287,6 +305,7 @@ def batches(
     world: int = 1,
     workers: int = 0,
     stream: int = 0,
+    weights: np.ndarray | None = None,
 ) -> Iterator[Clip]:
     """Endless batches from step `first_step` on.
 
@@ -298,8 +317,9 @@ def batches(
         rank, world: this process, and how many there are.
         workers: processes that read ahead; changes nothing but speed.
         stream: another order for the same seed.
+        weights: (N,), how likely each clip is drawn; None: each once an epoch.
     """
-    sampler = StepSampler(len(dataset), batch, seed, first_step, rank, world, stream)
+    sampler = StepSampler(len(dataset), batch, seed, first_step, rank, world, stream, weights)
     loader = DataLoader(
         dataset,
         batch_sampler=sampler,

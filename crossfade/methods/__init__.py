@@ -9,6 +9,10 @@ from crossfade.errors import UserError, unknown_name
 from crossfade.methods.adabn import AdaBN, AdaBNParameters
 from crossfade.methods.advent import Advent, AdventParameters
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
+from crossfade.methods.da_vsn import DAVSN, DAVSNParameters
+from crossfade.methods.mic import MIC, MICParameters
+from crossfade.methods.pixmatch import PixMatch, PixMatchParameters
+from crossfade.methods.quadmix import QuadMix, QuadMixParameters
 from crossfade.methods.self_training import SelfTraining, SelfTrainingParameters
 from crossfade.methods.stcl import STCL, STCLParameters
 from crossfade.methods.supervised import Supervised, SupervisedParameters
@@ -25,6 +29,10 @@ METHODS: dict[str, tuple[type[BaseModel], type[Method]]] = {
     "stcl": (STCLParameters, STCL),
     "tps": (TPSParameters, TPS),
     "advent": (AdventParameters, Advent),
+    "da_vsn": (DAVSNParameters, DAVSN),
+    "pixmatch": (PixMatchParameters, PixMatch),
+    "mic": (MICParameters, MIC),
+    "quadmix": (QuadMixParameters, QuadMix),
 }
 """By name: the model of its parameters, and the method."""
 
@@ -71,13 +79,14 @@ def build_method(
 
 
 def weigh_classes(method: Method, raw: Mapping[str, Any], class_pixels: Sequence[int]) -> None:
-    """Make rare classes count more, by the power that the method's parameter `class_balance` says, where it has one.
+    """Tell a method how frequent classes are; rare ones count more by the power `class_balance` says, where it has one.
 
     Args:
-        method: gets its `class_weights`.
+        method: gets its `class_pixels` and `class_weights`.
         raw: its parameters as read from params.yaml, with the name.
         class_pixels: how often the labels that it is trained on show each class.
     """
+    method.class_pixels = tuple(class_pixels)
     values = {key: value for key, value in raw.items() if key != "name"}
     balance = method_parameters(str(raw["name"]), values).model_dump().get("class_balance", 0.0)
     if balance > 0:

@@ -3,9 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-import torch.distributed
-import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -13,17 +10,14 @@ from crossfade.data.augment import GeometricParameters, PhotometricParameters, g
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
 from crossfade.methods.batch_norm import batch_norms, train_mode
+from crossfade.methods.judges import Judges, judged_size
 from crossfade.methods.unroll import estimate_statistics, needs_of, run, supervised_terms
 from crossfade.networks.base import upsample
-from crossfade.networks.discriminator import SMALLEST, Discriminator
 from crossfade.objectives.entropy import entropy_loss, self_information
 from crossfade.temporal.video_network import VideoOutput
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
-
-SOURCE, TARGET = 0.0, 1.0
-"""What the discriminator is to say of each side, as published."""
 
 
 class AdventParameters(BaseModel):
@@ -62,11 +56,10 @@ class Advent(Method):
     def __init__(self, parameters: AdventParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
         super().__init__(network, class_names)
         self.parameters = p = parameters
-        self.judges: torch.nn.ModuleDict | None = None
+        self.judges: Judges | None = None
         if p.form == "adversarial":
-            heads = {head: Discriminator(self.num_classes, p.width) for head in ("main", "aux")}
-            self.judges = torch.nn.ModuleDict(heads).to(next(network.parameters()).device)
-            self.optimiser = torch.optim.Adam(self.judges.parameters(), p.discriminator_lr, betas=(0.9, 0.99))
+            heads = {"main": self.num_classes, "aux": self.num_classes}
+            self.judges = Judges(heads, p.width, p.discriminator_lr, next(network.parameters()).device)
 
     @property
     def source_needs(self) -> ClipNeeds | None:
@@ -93,7 +86,7 @@ class Advent(Method):
         weights = self.true_weight(source.labels_now)
         known, terms = supervised_terms(self.network, shown, "source", p.aux_weight, weights)
         seen = run(self.network, target.frames, target.motion)
-        size = (max(SMALLEST, target.frames.shape[-2]), max(SMALLEST, target.frames.shape[-1]))
+        size = judged_size(target.frames)
         scalars: dict[str, float | Tensor] = {"entropy": entropy_loss(seen.logits.detach())}
         for head, share in (("main", 1.0), ("aux", 0.2)):
             here, there = _logits(known, head), _logits(seen, head)
@@ -103,33 +96,15 @@ class Advent(Method):
             if self.judges is None:
                 terms[name] = share * p.weight * entropy_loss(there)
             else:
-                term, scalars[f"discriminator_{head}"] = self._judged(self.judges[head], here, there, size)
+                maps = [self_information(upsample(logits.float(), size)) for logits in (here, there)]
+                term, scalars[f"discriminator_{head}"] = self.judges.judged(head, *maps)
                 terms[name] = share * p.weight * term
         return StepOutput(terms, scalars)
 
-    def _judged(
-        self, judge: torch.nn.Module, here: Tensor, there: Tensor, size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """The network's term (the target passes for source), and the judge's own loss, of which it keeps gradients."""
-        maps = [self_information(upsample(logits.float(), size)) for logits in (here, there)]
-        judge.requires_grad_(False)
-        deceived = _told(judge(maps[1]), SOURCE)
-        judge.requires_grad_(True)
-        own = (_told(judge(maps[0].detach()), SOURCE) + _told(judge(maps[1].detach()), TARGET)) / 2
-        own.backward()
-        return deceived, own.detach()
-
     def after_step(self, step: int) -> None:
         """The discriminators' update."""
-        if self.judges is None:
-            return
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            for parameter in self.judges.parameters():
-                if parameter.grad is not None:
-                    torch.distributed.all_reduce(parameter.grad, torch.distributed.ReduceOp.SUM)
-                    parameter.grad /= torch.distributed.get_world_size()
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        if self.judges is not None:
+            self.judges.update()
 
     def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
         """Estimate the statistics on the target, if asked."""
@@ -137,15 +112,12 @@ class Advent(Method):
 
     def state_dict(self) -> dict[str, Any]:
         """The discriminators and their optimiser."""
-        if self.judges is None:
-            return {}
-        return {"judges": self.judges.state_dict(), "optimiser": self.optimiser.state_dict()}
+        return {} if self.judges is None else self.judges.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore them."""
         if self.judges is not None:
-            self.judges.load_state_dict(state["judges"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            self.judges.load_state_dict(state)
 
     def _estimate(self, target: Iterable[Clip] | None) -> None:
         p = self.parameters
@@ -156,7 +128,3 @@ class Advent(Method):
 
 def _logits(output: VideoOutput, head: str) -> Tensor | None:
     return output.logits if head == "main" else output.now.aux
-
-
-def _told(judged: Tensor, side: float) -> Tensor:
-    return F.binary_cross_entropy_with_logits(judged, torch.full_like(judged, side))

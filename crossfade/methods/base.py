@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from crossfade.data.clip import Clip
 
 if TYPE_CHECKING:
+    from crossfade.data.loading import ClipDataset
     from crossfade.temporal.video_network import VideoNetwork
 
 
@@ -75,6 +77,7 @@ class Method(ABC):
         self.class_names = tuple(class_names)
         self.num_classes = len(self.class_names)
         self.class_weights: Tensor | None = None
+        self.class_pixels: tuple[int, ...] = ()
 
     def true_weight(self, labels: Tensor) -> Tensor | None:
         """Weights (same shape) of pixels with these true labels, by their class; None: all weigh the same.
@@ -84,6 +87,11 @@ class Method(ABC):
         if self.class_weights is None:
             return None
         return self.class_weights.to(labels.device)[labels.clamp(max=self.num_classes - 1)]
+
+    def rare_classes(self, below: float) -> Tensor:
+        """(K,) bool: classes with a smaller share of the labels that are trained on; none before that is known."""
+        pixels = torch.tensor(self.class_pixels or (1,) * self.num_classes)
+        return pixels < (below if self.class_pixels else 0.0) * pixels.sum()
 
     @property
     @abstractmethod
@@ -105,6 +113,13 @@ class Method(ABC):
     @abstractmethod
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """Forward passes and losses of step `step` of `total`; `draw` asks for figures."""
+
+    def sampling_weights(self, source: "ClipDataset") -> np.ndarray | None:
+        """How likely each of the source's clips is drawn in a training step, (N,); None: each comes once an epoch.
+
+        Asked once, before the first step; the draw is a function of (seed, step, rank).
+        """
+        return None
 
     def after_step(self, step: int) -> None:  # noqa: B027
         """What follows the optimiser's update: the teacher's, for one."""

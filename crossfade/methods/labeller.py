@@ -8,7 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from crossfade.data.clip import Clip
-from crossfade.methods.pseudo_labels import OverMotion, Weighting, combine_over_motion
+from crossfade.methods.base import Method
+from crossfade.methods.pseudo_labels import (
+    OverMotion,
+    Weighting,
+    combine_over_motion,
+    confidence_weight,
+    running_thresholds,
+)
+from crossfade.methods.teacher import Teacher
 from crossfade.methods.unroll import run_frames
 from crossfade.motion.field import Motion
 from crossfade.motion.warp import warp
@@ -31,6 +39,9 @@ class LabelParameters(BaseModel):
             mirrored as an array, and the mirrored prediction warped with motion that is not.
         conf_previous: confidence of the frame before: "softmax", or the greatest "raw_logit" as published.
         threshold: confidence above which a pixel is sure.
+        class_decay: above 0, each class has a threshold of its own that follows, with this decay, how sure the labeller
+            is of it, and never exceeds `threshold`, see `running_thresholds`.
+        rare_below: classes with a smaller share of the source's labels are rare ("agreement_or_rare").
         weighting: of pseudo-labelled pixels, see `confidence_weight` (published: "none").
     """
 
@@ -44,12 +55,24 @@ class LabelParameters(BaseModel):
     mirror_warp: Literal["correct", "legacy"] = "correct"
     conf_previous: Literal["softmax", "raw_logit"] = "softmax"
     threshold: float = Field(default=0.9, ge=0.0, le=1.0)
+    class_decay: float = Field(default=0.0, ge=0.0, lt=1.0)
+    rare_below: float = Field(default=0.02, ge=0.0, le=1.0)
     weighting: Weighting = "share"
 
     @property
     def needs_own(self) -> bool:
         """Whether the labeller looks at "now" itself."""
         return self.over_motion != "warped" or self.fill == "own"
+
+    def nobody_frozen(self, method: str) -> "LabelParameters":
+        """The same, for a method without a frozen labeller.
+
+        Raises:
+            ValueError: the labeller is a frozen one.
+        """
+        if self.labeller not in ("self", "ema"):
+            raise ValueError(f"{method} has no labeller '{self.labeller}': choose self or ema")
+        return self
 
     def past(self, network_past: int) -> int:
         """How many frames before now the labeller reads."""
@@ -71,8 +94,56 @@ class PseudoLabels:
     disagreement: Tensor | None
 
 
+class Labeller:
+    """Labels clips as its parameters say, and knows how far to trust each class."""
+
+    def __init__(self, parameters: LabelParameters, method: Method) -> None:
+        """Args: `method`, whose source's classes tell which are rare."""
+        self.parameters, self.method = parameters, method
+        device = next(method.network.parameters()).device
+        self.thresholds = torch.full((method.num_classes,), parameters.threshold, device=device)
+
+    def label(self, network: VideoNetwork, clip: Clip, frames: int) -> PseudoLabels:
+        """Pseudo labels of the newest `frames` frames by a network, in the mode it is in; see `pseudo_labels`."""
+        p = self.parameters
+        rare = self.method.rare_classes(p.rare_below).to(self.thresholds.device)
+        return pseudo_labels(network, clip, p, frames, self.thresholds, rare)
+
+    def label_now(self, network: VideoNetwork, teacher: Teacher, clip: Clip) -> PseudoLabels:
+        """Pseudo labels of "now" by the network itself or by its teacher, as `labeller` says."""
+        if self.parameters.labeller == "ema":
+            with teacher.following():
+                return self.label(teacher.network, clip, 1)
+        return self.label(network, clip, 1)
+
+    def weigh(self, pseudo: PseudoLabels) -> tuple[Tensor, Tensor]:
+        """Weights (B, H, W) of now's pseudo labels and the share of sure ones; running thresholds move on."""
+        p = self.parameters
+        labels, confidence = pseudo.labels[:, -1], pseudo.confidence[:, -1]
+        if p.class_decay == 0:
+            return confidence_weight(confidence, p.threshold, p.weighting)
+        own = self.thresholds[labels.clamp(max=len(self.thresholds) - 1)]
+        self.thresholds = running_thresholds(self.thresholds, labels, confidence, p.threshold, p.class_decay)
+        return confidence_weight(confidence, own, p.weighting)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The thresholds."""
+        return {"thresholds": self.thresholds}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore them."""
+        self.thresholds = state["thresholds"].to(self.thresholds.device)
+
+
 @torch.no_grad()
-def pseudo_labels(network: VideoNetwork, clip: Clip, parameters: LabelParameters, frames: int) -> PseudoLabels:
+def pseudo_labels(
+    network: VideoNetwork,
+    clip: Clip,
+    parameters: LabelParameters,
+    frames: int,
+    thresholds: Tensor | None = None,
+    rare: Tensor | None = None,
+) -> PseudoLabels:
     """Label the newest `frames` (1 or 2) frames of a clip, over motion; all predictions come from one forward.
 
     Args:
@@ -80,6 +151,7 @@ def pseudo_labels(network: VideoNetwork, clip: Clip, parameters: LabelParameters
         clip: target, at least `parameters.past(network.past)` frames before now.
         parameters: how.
         frames: 2 if labels of the frame before are wanted too (they are never warped).
+        thresholds, rare: (K,), see `combine_over_motion`.
     """
     mirrored = bool(torch.rand(()) < parameters.mirror)
     legacy = parameters.mirror_warp == "legacy"
@@ -106,7 +178,7 @@ def pseudo_labels(network: VideoNetwork, clip: Clip, parameters: LabelParameters
             warped, inside = warp(to_warp.softmax(1), motion.flow)
             warped = _turned(warped, legacy and mirrored)
             valid = motion.valid & inside
-    labels, confidence = combine_over_motion(own, warped, valid, parameters.over_motion)
+    labels, confidence = combine_over_motion(own, warped, valid, parameters.over_motion, thresholds, rare)
     disagreement = None
     if own is not None and warped is not None and valid is not None:
         differ = valid[:, 0] & (own.argmax(1) != warped.argmax(1))

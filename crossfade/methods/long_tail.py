@@ -10,6 +10,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crossfade.errors import unknown_name
+
+
+def class_ids(names: Sequence[str], class_names: Sequence[str], key: str) -> list[int]:
+    """Class ids by name.
+
+    Args:
+        names: as a parameter lists them.
+        class_names: all classes in order.
+        key: of that parameter.
+
+    Raises:
+        UserError: there is no such class.
+    """
+    for name in names:
+        if name not in class_names:
+            raise unknown_name(f"class in {key}", name, class_names)
+    return [class_names.index(name) for name in names]
+
 
 class LongTailBank:
     """For each rare class, the newest source frames that show it.

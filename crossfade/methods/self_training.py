@@ -7,9 +7,7 @@ Teacher, Tarvainen & Valpola, NeurIPS 2017). On a two-frame network both frames 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
-from torch import Tensor
 
 from crossfade.data.augment import (
     GeometricParameters,
@@ -21,12 +19,11 @@ from crossfade.data.augment import (
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import train_mode
+from crossfade.methods.class_mix import class_mix
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.pseudo_labels import Weighting, confidence_weight
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.unroll import needs_of, run, supervised_terms
-from crossfade.objectives.cross_entropy import cross_entropy
-from crossfade.objectives.mixing import Layer, Mixed, class_mask, compose, pick_classes, present_classes
+from crossfade.methods.unroll import needs_of, supervised_terms
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
@@ -99,28 +96,11 @@ class SelfTraining(TaughtMethod):
             self.true_weight(source.labels_now),
         )
         weight, sure = confidence_weight(confidence, p.threshold, p.weighting)
-        mixed = self._mix(source, target, pseudo, weight)
+        mixed = class_mix(source, target, pseudo, weight, p.classes, self.num_classes, self.true_weight)
         frames = photometric_frames(mixed.frames, p.mix_photometric)
-        output = run(self.network, frames, mixed.motion)
-        labels, weights = mixed.labels[:, -1], mixed.weight[:, -1]
-        terms["mixed"] = p.target_weight * cross_entropy(output.logits, labels, weights)
-        if output.now.aux is not None and p.aux_weight > 0:
-            terms["mixed_aux"] = p.target_weight * p.aux_weight * cross_entropy(output.now.aux, labels, weights)
+        labelled = Clip(frames, mixed.labels, mixed.motion, target.names)
+        weights = mixed.weight[:, -1]
+        _, more = supervised_terms(self.network, labelled, "mixed", p.aux_weight, weights, p.target_weight)
+        terms |= more
         figures = {"mixed": mixed_figure({"mixed": (frames, mixed.labels)}, self.num_classes)} if draw else {}
         return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures)
-
-    def _mix(self, source: Clip, target: Clip, pseudo: Tensor, weight: Tensor) -> Mixed:
-        """Paste source classes onto the target; only "now" has pseudo labels, older frames are just pixels."""
-        assert source.labels is not None
-        classes = pick_classes(present_classes(source.labels[:, -1], self.num_classes), self.parameters.classes)
-        patch = Layer(
-            source.frames,
-            source.labels,
-            class_mask(source.labels, classes),
-            source.motion,
-            self.true_weight(source.labels),
-        )
-        labels = pseudo[:, None].expand_as(source.labels)
-        everywhere = torch.ones_like(patch.mask)
-        base = Layer(target.frames, labels, everywhere, target.motion, weight[:, None].expand_as(labels))
-        return compose(base, [patch])

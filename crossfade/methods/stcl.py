@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 from torch import Tensor
@@ -24,16 +25,19 @@ from crossfade.data.augment import (
     wrapped,
 )
 from crossfade.data.clip import IGNORE, Clip
-from crossfade.errors import UserError, unknown_name
+from crossfade.data.loading import ClipDataset
+from crossfade.errors import UserError
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import copy_statistics, train_mode
 from crossfade.methods.category_alignment import AlignmentParameters, CategoryAlignment, View
 from crossfade.methods.feature_blend import BlendParameters, blend_edits
+from crossfade.methods.feature_distance import FeatureDistanceParameters, feature_distance
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.fused_domains import MixingParameters, Patches, Templates, choose_patches
-from crossfade.methods.labeller import LabelParameters, PseudoLabels, pseudo_labels
-from crossfade.methods.long_tail import LongTailBank
-from crossfade.methods.pseudo_labels import confidence_weight
+from crossfade.methods.labeller import Labeller, LabelParameters, PseudoLabels
+from crossfade.methods.long_tail import LongTailBank, class_ids
+from crossfade.methods.masked_consistency import MaskedParameters, masked_terms
+from crossfade.methods.rare_classes import RareClassParameters, source_weights
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters, frozen_copy
 from crossfade.methods.unroll import fuse, newest, run, supervised_terms
 from crossfade.networks.base import Edits, FrameOutput
@@ -64,6 +68,8 @@ class STCLParameters(BaseModel):
         feature_blend: fusion at the feature level.
         alignment: of the categories.
         consistency: over time.
+        masked, feature_distance, rare_classes: what the image recipe of MIC has to offer (see `mic`); off, unless
+            named.
         source_fused, target_fused, self_training: weights of the terms on S~, T~ and on the pure, augmented target.
         class_balance: power of the inverse class frequency by which pixels with true labels weigh.
         target_weight: λ_T, a further factor of the target's two.
@@ -81,6 +87,9 @@ class STCLParameters(BaseModel):
     feature_blend: BlendParameters = BlendParameters()
     alignment: AlignmentParameters = AlignmentParameters()
     consistency: ConsistencyParameters = ConsistencyParameters()
+    masked: MaskedParameters = MaskedParameters(weight=0.0)
+    feature_distance: FeatureDistanceParameters = FeatureDistanceParameters(weight=0.0)
+    rare_classes: RareClassParameters = RareClassParameters(on=False)
     source_fused: NonNegativeFloat = 1.0
     target_fused: NonNegativeFloat = 1.0
     self_training: NonNegativeFloat = 0.0
@@ -107,9 +116,11 @@ class STCL(TaughtMethod):
         if p.mixing.tail_mask == "sum" and network.past > 0 and not isinstance(network.temporal, ScoreFusion):
             raise UserError("method stcl: tail_mask: sum is for temporal: fusion alone; set tail_mask: clip01")
         self.frozen = frozen_copy(network) if p.labels.labeller.startswith("frozen") else None
+        self.labeller = Labeller(p.labels, self)
+        self.distance = feature_distance(p.feature_distance, network, class_names)
         self.aligner = CategoryAlignment(p.alignment, self.num_classes)
         m = p.mixing
-        listed = [self._class_id(name) for name in m.tail_classes]
+        listed = class_ids(m.tail_classes, self.class_names, "mixing.tail_classes")
         self.bank = LongTailBank(self.num_classes, listed, m.tail_below, m.tail_capacity, m.tail_min_pixels)
         self.templates: Templates | None = None
         self.past = max(network.past, 1 if p.consistency.weight > 0 else 0)
@@ -130,6 +141,10 @@ class STCL(TaughtMethod):
         needs = ClipNeeds.of(past, labels=False)
         return ClipNeeds(needs.offsets, (*needs.motion, (past, past - 2)), labels=False) if wide else needs
 
+    def sampling_weights(self, source: ClipDataset) -> np.ndarray | None:
+        """More of the frames that show rare classes, if asked."""
+        return source_weights(source, self.parameters.rare_classes)
+
     def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
         """Start from the batch-norm statistics of the target, if asked."""
         super().prepare(source, target)
@@ -143,7 +158,7 @@ class STCL(TaughtMethod):
         p = self.parameters
         source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
         pseudo = self._label(step, total, target)
-        weight, sure = confidence_weight(pseudo.confidence[:, -1], p.labels.threshold, p.labels.weighting)
+        weight, sure = self.labeller.weigh(pseudo)
         scalars: dict[str, float | Tensor] = {"sure": sure, "confidence": pseudo.confidence[:, -1].mean()}
         if pseudo.disagreement is not None:
             scalars["disagreement_over_motion"] = pseudo.disagreement
@@ -156,6 +171,8 @@ class STCL(TaughtMethod):
         output, terms = supervised_terms(
             self.network, shown, "source", p.aux_weight, self.true_weight(source.labels_now)
         )
+        if self.distance is not None:
+            terms["feature_distance"] = self.distance.term(output.now, shown.now, source.labels_now)
         source_view = self._source_view(output, source)
 
         own = newest(target, self.past + 1)
@@ -172,14 +189,17 @@ class STCL(TaughtMethod):
         if p.self_training * p.target_weight > 0 or (p.alignment.on and target_view is None):
             more, target_view = self._pure_target(target, pseudo.labels[:, -1], weight)
             terms |= more
+        clean = newest(target, self.network.past + 1)
+        terms |= masked_terms(self.network, clean, pseudo.labels[:, -1], weight, p.masked, p.aux_weight)
         if p.alignment.on and target_view is not None:
             terms |= self.aligner.terms(self.network, source_view, target_view)
         return StepOutput(terms, scalars, figures)
 
     def state_dict(self) -> dict[str, Any]:
-        """Teacher, frozen labeller, bank, remembered centroids, templates."""
+        """Teacher, thresholds, frozen labeller, bank, remembered centroids, templates."""
         return {
             **super().state_dict(),
+            **self.labeller.state_dict(),
             "frozen": None if self.frozen is None else self.frozen.state_dict(),
             "bank": self.bank.state_dict(),
             "centroids": dict(self.aligner.memory),
@@ -189,6 +209,7 @@ class STCL(TaughtMethod):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         super().load_state_dict(state)
+        self.labeller.load_state_dict(state)
         if self.frozen is not None:
             self.frozen.load_state_dict(state["frozen"])
         self.bank.load_state_dict(state["bank"])
@@ -197,21 +218,16 @@ class STCL(TaughtMethod):
         kept = state["templates"]
         self.templates = None if kept is None else Templates.from_state(kept, device)
 
-    def _class_id(self, name: str) -> int:
-        if name not in self.class_names:
-            raise unknown_name("class in mixing.tail_classes", name, self.class_names)
-        return self.class_names.index(name)
-
     def _label(self, step: int, total: int, target: Clip) -> PseudoLabels:
         """Pseudo labels of as many frames as are mixed, by whoever labels at this step."""
         p, count = self.parameters.labels, self.past + 1
         if p.labeller == "ema":
             with self.teacher.following():
-                return pseudo_labels(self.teacher.network, target, p, count)
+                return self.labeller.label(self.teacher.network, target, count)
         if self.frozen is not None and (p.labeller == "frozen" or step < p.switch * total):
-            return pseudo_labels(self.frozen, target, p, count)
+            return self.labeller.label(self.frozen, target, count)
         train_mode(self.network, self.parameters.student_statistics)
-        return pseudo_labels(self.network, target, p, count)
+        return self.labeller.label(self.network, target, count)
 
     def _templates(self, now: Templates) -> Templates | None:
         if self.parameters.mixing.templates == "batch":

@@ -8,7 +8,7 @@ warped with motion that was mirrored with its sign, and where motion is not vali
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_validator
 from torch import Tensor
@@ -24,12 +24,10 @@ from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.figures import mixed_figure
-from crossfade.methods.labeller import LabelParameters, pseudo_labels
-from crossfade.methods.pseudo_labels import confidence_weight
+from crossfade.methods.labeller import Labeller, LabelParameters
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.unroll import needs_of, newest, run, supervised_terms
+from crossfade.methods.unroll import needs_of, newest, supervised_terms
 from crossfade.objectives.colour_transfer import transfer_colour
-from crossfade.objectives.cross_entropy import cross_entropy
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
@@ -64,9 +62,7 @@ class TPSParameters(BaseModel):
     @field_validator("labels")
     @classmethod
     def _somebody_here(cls, labels: LabelParameters) -> LabelParameters:
-        if labels.labeller not in ("self", "ema"):
-            raise ValueError(f"tps has no labeller '{labels.labeller}': choose self or ema")
-        return labels
+        return labels.nobody_frozen("tps")
 
 
 class TPS(TaughtMethod):
@@ -75,6 +71,7 @@ class TPS(TaughtMethod):
     def __init__(self, parameters: TPSParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
         super().__init__(parameters.teacher, network, class_names)
         self.parameters = parameters
+        self.labeller = Labeller(parameters.labels, self)
 
     @property
     def source_needs(self) -> ClipNeeds | None:
@@ -93,11 +90,7 @@ class TPS(TaughtMethod):
         p = self.parameters
         source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
         train_mode(self.network, "batch")
-        if p.labels.labeller == "ema":
-            with self.teacher.following():
-                pseudo = pseudo_labels(self.teacher.network, target, p.labels, 1)
-        else:
-            pseudo = pseudo_labels(self.network, target, p.labels, 1)
+        pseudo = self.labeller.label_now(self.network, self.teacher, target)
         recoloured = transfer_colour(source.frames, target.now, p.colour_transfer, p.colour_transfer_probability)
         shown = photometric(Clip(recoloured, source.labels, source.motion, source.names), p.source_photometric)
         weights = self.true_weight(source.labels_now)
@@ -105,17 +98,25 @@ class TPS(TaughtMethod):
 
         own = newest(target, self.network.past + 1)
         frames = photometric_frames(own.frames, p.target_photometric)
-        output = run(self.network, frames, own.motion)
         labels, confidence = pseudo.labels[:, -1], pseudo.confidence[:, -1]
-        weight, sure = confidence_weight(confidence, p.labels.threshold, p.labels.weighting)
-        terms["target"] = p.target_weight * cross_entropy(output.logits, labels, weight)
-        if output.now.aux is not None and p.aux_weight > 0:
-            terms["target_aux"] = p.target_weight * p.aux_weight * cross_entropy(output.now.aux, labels, weight)
+        weight, sure = self.labeller.weigh(pseudo)
+        labelled = Clip(frames, labels[:, None].expand(-1, frames.shape[1], -1, -1), own.motion, own.names)
+        _, more = supervised_terms(self.network, labelled, "target", p.aux_weight, weight, p.target_weight)
+        terms |= more
         scalars: dict[str, float | Tensor] = {"sure": sure, "confidence": confidence.mean()}
         if pseudo.disagreement is not None:
             scalars["disagreement_over_motion"] = pseudo.disagreement
         figures = {}
         if draw:
-            shown_labels = labels[:, None].expand(-1, frames.shape[1], -1, -1)
-            figures = {"target": mixed_figure({"target": (frames, shown_labels)}, self.num_classes)}
+            assert labelled.labels is not None
+            figures = {"target": mixed_figure({"target": (frames, labelled.labels)}, self.num_classes)}
         return StepOutput(terms, scalars, figures)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The teacher and the labeller's thresholds."""
+        return {**super().state_dict(), **self.labeller.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore them."""
+        super().load_state_dict(state)
+        self.labeller.load_state_dict(state)

@@ -90,6 +90,20 @@ def run_frames(network: VideoNetwork, frames: Sequence[Tensor]) -> list[FrameOut
     ]
 
 
+def frame_before(network: VideoNetwork, output: VideoOutput, frames: Tensor) -> FrameOutput:
+    """The per-frame output one frame before now, without gradient: the one an output holds, or a forward of its own.
+
+    Args:
+        network: in the mode it should run in.
+        output: of `frames`.
+        frames: (B, T, 3, H, W), T at least 2.
+    """
+    if -1 in output.past:
+        return output.past[-1]
+    with torch.no_grad():
+        return network.frame(frames[:, -2])
+
+
 def fuse(
     network: VideoNetwork,
     now: FrameOutput,
@@ -117,20 +131,32 @@ def fuse(
 
 
 def supervised_terms(
-    network: VideoNetwork, clip: Clip, name: str, aux_weight: float, weights: Tensor | None = None
+    network: VideoNetwork,
+    clip: Clip,
+    name: str,
+    aux_weight: float,
+    weights: Tensor | None = None,
+    factor: float = 1.0,
 ) -> tuple[VideoOutput, dict[str, Tensor]]:
     """Cross-entropy of "now" as term `name` and, if the head has auxiliary logits, `name`_aux.
 
     Further logits of the temporal module are supervised along with the fused ones: Σ wᵢ·CEᵢ / Σ wᵢ, the fused with 1.
-    `weights` (B, H, W) are those of the pixels.
+
+    Args:
+        network: in the mode it should run in.
+        clip: with labels, true or pseudo.
+        name: of the term.
+        aux_weight: of the auxiliary logits' relative to it; 0: none.
+        weights: (B, H, W) of the pixels.
+        factor: of both terms.
     """
     output = run(network, clip.frames, clip.motion)
     loss, total = cross_entropy(output.logits, clip.labels_now, weights), 1.0
     for logits, share in output.reading.also.values():
         loss, total = loss + share * cross_entropy(logits, clip.labels_now, weights), total + share
-    terms = {name: loss / total if total > 1 else loss}
+    terms = {name: factor * (loss / total if total > 1 else loss)}
     if output.now.aux is not None and aux_weight > 0:
-        terms[f"{name}_aux"] = aux_weight * cross_entropy(output.now.aux, clip.labels_now, weights)
+        terms[f"{name}_aux"] = factor * aux_weight * cross_entropy(output.now.aux, clip.labels_now, weights)
     return output, terms
 
 

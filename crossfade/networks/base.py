@@ -63,6 +63,10 @@ class FrameNetwork(nn.Module, ABC):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters as {"encoder": pretrained ones, "head": new ones}; optimisers scale the two differently."""
 
+    def published_encoder(self) -> nn.Module | None:
+        """A new encoder with the weights it was published with: image → features by stride; None: there is none."""
+        return None
+
     def forward(self, image: Tensor, edits: Edits | None = None) -> FrameOutput:
         """(B, 3, H, W) RGB in [0, 1] → FrameOutput."""
         return self.decode({1: image} | self.encode(image, edits))

@@ -82,6 +82,14 @@ class DeepLab(FrameNetwork):
         x = self.dropout(x)
         return FrameOutput(self.classifier(x), features, x)
 
+    def published_encoder(self) -> Encoder:
+        """See FrameNetwork.
+
+        Raises:
+            UserError: its weights cannot be had.
+        """
+        return Encoder(self.encoder.name, self.encoder.output_stride, pretrained=True)
+
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """See FrameNetwork."""
         encoder = list(self.encoder.parameters())

@@ -32,6 +32,7 @@ class Encoder(nn.Module):
 
     def __init__(self, name: str, output_stride: int, pretrained: bool) -> None:
         super().__init__()
+        self.name, self.output_stride = name, output_stride
         self.body = _create(name, output_stride, pretrained)
         info = self.body.feature_info
         # Where the last stages are dilated several share a stride: the deepest one stands for it.

@@ -42,3 +42,23 @@ def temporal_consistency(
     else:
         gap = (warped * (torch.log(warped.clamp_min(1e-8)) - log_q)).sum(1)
     return (gap * valid).sum() / valid.sum().clamp_min(1)
+
+
+def surer_consistency(now: Tensor, propagated: Tensor) -> Tensor:
+    """DA-VSN's regularisation: |q_t − q̃| where the propagated prediction is the surer one (Guan et al., ICCV 2021).
+
+    mean over samples, classes and pixels of w · |q_t − q̃|, w = (Σ_k q̃_k) · [H(q̃) < H(q_t)], with H the entropy. Only
+    q_t carries a gradient.
+
+    Args:
+        now: (B, K, h, w) logits.
+        propagated: (B, K, h, w) probabilities of the frame before, brought here; all 0 where nothing is known.
+
+    Returns:
+        A scalar; 0 where nothing is known.
+    """
+    propagated = propagated.detach().float()
+    probabilities = now.float().softmax(1)
+    own, other = (-torch.xlogy(q, q).sum(1, keepdim=True) for q in (probabilities.detach(), propagated))
+    weight = propagated.sum(1, keepdim=True) * (other < own)
+    return (weight * (probabilities - propagated).abs()).mean()

@@ -49,6 +49,20 @@ def class_mask(labels: Tensor, classes: Tensor) -> Tensor:
     return table.gather(1, labels.flatten(1)).view(labels.shape)
 
 
+def box_mask(batch: int, size: tuple[int, int], area: float) -> Tensor:
+    """(B, H, W) bool: one random box a sample, of a given share of the frame and a random shape (CutMix, ICCV 2019).
+
+    The height is drawn so that box and frame fit each other: log-uniformly between `area` and 1 of the frame's.
+    """
+    height, width = size
+    tall = area ** torch.rand(batch)
+    high, wide = (tall * height).round(), (area / tall * width).round()
+    top, left = (torch.rand(batch) * (height - high + 1)).floor(), (torch.rand(batch) * (width - wide + 1)).floor()
+    y, x = torch.arange(height)[None, :, None], torch.arange(width)[None, None, :]
+    top, left, high, wide = (value[:, None, None] for value in (top, left, high, wide))
+    return (y >= top) & (y < top + high) & (x >= left) & (x < left + wide)
+
+
 @dataclass(frozen=True)
 class Layer:
     """What is pasted over a clip.

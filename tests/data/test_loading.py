@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -129,3 +130,17 @@ def test_a_video_in_order(domain):
 def test_nothing_to_read_is_an_error(domain):
     with pytest.raises(UserError, match="no split 'test'"):
         ClipDataset(replace(domain, splits=("test",)))
+
+
+def test_class_counts_and_weighted_batches(domain):
+    dataset = ClipDataset(domain, **PAIR, labels=True)
+    counts = dataset.class_counts()
+    assert counts.shape == (len(dataset), len(domain.label_space.classes))
+    for k in (0, 3):
+        labels = dataset[k].labels_now
+        assert counts[k].tolist() == [int((labels == c).sum()) for c in range(counts.shape[1])]
+    with pytest.raises(ValueError, match="unlabelled"):
+        ClipDataset(domain).class_counts()
+    only = [float(k == 2) for k in range(len(dataset))]
+    names = {name for clip in islice(batches(dataset, 3, seed=0, weights=np.array(only)), 4) for name in clip.names}
+    assert names == set(dataset[2].names)

@@ -41,16 +41,16 @@ def test_network_and_discriminators_learn_against_each_other():
     method = build("advent", weight=1.0)
     assert method.judges is not None
     output = one_step(method)
-    told = {name: p.grad.clone() for name, p in method.judges.named_parameters()}
+    told = {name: p.grad.clone() for name, p in method.judges.networks.named_parameters()}
     assert all(grad.abs().sum() > 0 for grad in told.values())
     sum(output.terms.values()).backward()
-    for name, parameter in method.judges.named_parameters():
+    for name, parameter in method.judges.networks.named_parameters():
         assert torch.equal(parameter.grad, told[name])  # the network's loss leaves no gradient in them
     assert method.network.frame.stem[0].weight.grad.abs().sum() > 0
-    before = [p.detach().clone() for p in method.judges.parameters()]
+    before = [p.detach().clone() for p in method.judges.networks.parameters()]
     method.after_step(0)
-    assert any(not torch.equal(a, b) for a, b in zip(before, method.judges.parameters(), strict=True))
-    assert all(p.grad is None for p in method.judges.parameters())
+    assert any(not torch.equal(a, b) for a, b in zip(before, method.judges.networks.parameters(), strict=True))
+    assert all(p.grad is None for p in method.judges.networks.parameters())
 
 
 def test_discriminators_learn_to_tell_the_domains_apart():

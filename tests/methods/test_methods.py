@@ -10,6 +10,8 @@ from toy_network import CLASSES, toy_clip, toy_video
 from crossfade.errors import UserError
 from crossfade.methods import METHODS, build_method
 
+SMALL = {"advent": {"width": 8}, "da_vsn": {"width": 8}}
+REFUSES = {("quadmix", "fusion")}
 TRAINED = [name for name, (_, method) in METHODS.items() if method.trains]
 
 
@@ -41,8 +43,9 @@ def train(method, optimizer, first, last, total=6):
 
 
 def build(name, temporal="fusion", **raw):
+    temporal = "none" if (name, temporal) in REFUSES else temporal
     torch.manual_seed(0)
-    return build_method(name, raw, toy_video(temporal), CLASSES)
+    return build_method(name, SMALL.get(name, {}) | raw, toy_video(temporal), CLASSES)
 
 
 def optimizer_of(method):
@@ -60,6 +63,16 @@ def test_loss_falls_and_terms_are_scalars(name, temporal):
     assert all(figure.dtype.name == "uint8" and figure.shape[-1] == 3 for figure in output.figures.values())
     losses = train(method, optimizer_of(method), 0, 30, total=30)
     assert sum(losses[-5:]) < sum(losses[:5])
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_a_network_is_taken_or_refused_in_a_sentence(name):
+    for temporal in ("none", "fusion"):
+        if (name, temporal) in REFUSES:
+            with pytest.raises(UserError, match=rf"{name}.*(leave|choose)"):
+                build_method(name, {}, toy_video(temporal), CLASSES)
+        else:
+            build_method(name, {}, toy_video(temporal), CLASSES)
 
 
 @pytest.mark.parametrize("name", TRAINED)

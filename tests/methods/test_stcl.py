@@ -59,6 +59,8 @@ SWITCHES = [
     {"labels": {"labeller": "frozen_then_self", "switch": 0.1}},
     {"labels": {"labeller": "self", "over_motion": "warped"}},
     {"labels": {"over_motion": "agreement", "mirror": 1.0}},
+    {"labels": {"over_motion": "agreement_or_sure", "class_decay": 0.9, "weighting": "threshold"}},
+    {"labels": {"over_motion": "agreement_or_rare"}},
     {"labels": {"over_motion": "max_confidence", "conf_previous": "raw_logit"}},
     {"labels": {"over_motion": "average", "weighting": "threshold"}},
     {"labels": {"over_motion": "warped", "fill": "ignore", "mirror": 1.0, "mirror_warp": "legacy"}},
@@ -68,6 +70,8 @@ SWITCHES = [
     {"self_training": 1.0, "target_weight": 0.2},
     {"colour_transfer": "off", "student_statistics": "fixed", "teacher": {"deploy": "student"}},
     {"teacher": {"statistics": "student"}},
+    {"masked": {}, "feature_distance": {}, "rare_classes": {}},
+    {"masked": {"frames": "now"}, "feature_distance": {"to": "start"}, "mixing": {"directions": []}},
 ]
 
 
@@ -81,6 +85,8 @@ def test_terms_follow_the_switches():
     assert set(steps(stcl()).terms) == {"source", "source_aux", "source_fused", "target_fused", "alignment_mmd"}
     one_domain = steps(stcl(mixing={"directions": ["S->S"]}, alignment={"kind": "off"}))
     assert set(one_domain.terms) == {"source", "source_aux", "source_fused"}
+    parts = steps(stcl(masked={}, feature_distance={}))
+    assert {"masked", "masked_aux", "feature_distance"} <= set(parts.terms)
     many = steps(stcl(self_training=1.0, consistency={"weight": 1.0}, alignment={"kind": "prototype"}))
     assert {"self_training", "consistency", "alignment_attraction", "alignment_separation"} <= set(many.terms)
     assert steps(stcl()).figures["mixed"].shape == (4 * 24, 2 * 2 * 32, 3)

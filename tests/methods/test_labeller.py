@@ -1,0 +1,101 @@
+"""Refinement of pseudo labels: exemptions from agreement, thresholds that follow each class, and the oracle's bound."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+from toy_network import CLASSES, toy_clip, toy_video
+
+from crossfade.methods import METHODS, build_method, weigh_classes
+from crossfade.methods.labeller import Labeller, LabelParameters, PseudoLabels
+from crossfade.methods.pseudo_labels import combine_over_motion, running_thresholds
+from crossfade.metrics.oracle import only_true, refinement
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def probabilities(*pixels):
+    """(1, 3, 1, n) out of one triple a pixel."""
+    return torch.tensor(pixels).T[None, :, None]
+
+
+OWN = probabilities((0.9, 0.1, 0.0), (0.6, 0.4, 0.0), (0.1, 0.7, 0.2), (0.1, 0.2, 0.7))
+WARPED = probabilities((0.1, 0.9, 0.0), (0.2, 0.8, 0.0), (0.1, 0.8, 0.1), (0.8, 0.1, 0.1))
+VALID = torch.ones(1, 1, 1, 4, dtype=torch.bool)
+
+
+def test_exemptions_from_agreement():
+    def combined(how, valid=VALID, **options):
+        label, confidence = combine_over_motion(OWN, WARPED, valid, how, **options)
+        assert torch.equal(confidence > 0, label != 255)
+        return label.flatten().tolist()
+
+    assert combined("agreement") == [255, 255, 1, 255]
+    assert combined("agreement_or_sure", thresholds=torch.tensor([0.8, 0.8, 0.6])) == [0, 255, 1, 2]
+    rare = torch.tensor([False, True, True])
+    assert combined("agreement_or_rare", rare=rare) == [255, 255, 1, 2]
+    assert combined("agreement_or_rare", valid=~VALID, rare=~rare) == [0, 0, 1, 2]
+
+
+def test_thresholds_follow_their_class_and_never_exceed_the_ceiling():
+    start = torch.tensor([0.9, 0.9, 0.9])
+    labels = torch.tensor([[[0, 0, 1, 255]]])
+    confidence = torch.tensor([[[1.0, 0.98, 0.4, 0.0]]])
+    moved = running_thresholds(start, labels, confidence, ceiling=0.9, decay=0.5)
+    torch.testing.assert_close(moved, torch.tensor([0.9, 0.65, 0.9]))
+
+
+def labeller(**raw):
+    method = build_method("tps", {}, toy_video(), CLASSES)
+    return Labeller(LabelParameters(weighting="threshold", **raw), method)
+
+
+def test_a_hard_class_is_heard_once_its_threshold_has_come_down():
+    labels, confidence = torch.zeros(1, 1, 2, 4, dtype=torch.long), torch.full((1, 1, 2, 4), 0.95)
+    labels[..., 2:], confidence[..., 2:] = 2, torch.tensor([0.5, 0.7])
+    pseudo = PseudoLabels(labels, confidence, None)
+    fixed, running = labeller(), labeller(class_decay=0.5)
+    assert float(fixed.weigh(pseudo)[1]) == 0.5
+    first = float(running.weigh(pseudo)[1])
+    for _ in range(20):
+        weight, sure = running.weigh(pseudo)
+    assert first == 0.5
+    assert float(sure) == 0.75
+    assert weight[0, 0].tolist() == [1, 1, 0, 1]
+    again = labeller(class_decay=0.5)
+    again.load_state_dict(running.state_dict())
+    assert torch.equal(again.thresholds, running.thresholds)
+    assert torch.equal(fixed.thresholds, torch.full((5,), 0.9))
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name in ("tps", "pixmatch", "stcl")])
+def test_methods_know_rare_classes_from_the_source_s_labels(name):
+    raw = {"labels": {"labeller": "ema", "over_motion": "agreement_or_rare", "rare_below": 0.1, "mirror": 0.0}}
+    method = build_method(name, raw, toy_video(), CLASSES)
+    assert not method.rare_classes(0.1).any()
+    weigh_classes(method, {"name": name, **raw}, [60, 20, 15, 5, 0])
+    assert method.rare_classes(0.1).tolist() == [False, False, False, True, True]
+    target = toy_clip(method.target_needs)
+    label = method.labeller.label(method.network.eval(), target, 1).labels
+    plain = build_method(name, {"labels": {**raw["labels"], "over_motion": "now"}}, toy_video(), CLASSES)
+    own = plain.labeller.label(method.network, target, 1).labels
+    assert torch.equal(label[(own == 3) | (own == 4)], own[(own == 3) | (own == 4)])
+
+
+def test_the_oracle_keeps_what_is_true():
+    truth = torch.tensor([[0, 1, 2, 255]])
+    before, after = torch.tensor([[0, 1, 1, 2]]), torch.tensor([[0, 255, 1, 2]])
+    assert only_true(before, truth).tolist() == [[0, 1, 255, 255]]
+    score = refinement(before, after, truth)
+    assert (score.kept, score.true, score.bound, score.found) == pytest.approx((2 / 3, 1 / 2, 2 / 3, 1 / 2))
+
+
+def test_nothing_that_trains_can_reach_the_oracle():
+    for path in (ROOT / "crossfade").rglob("*.py"):
+        if path.parent.name == "metrics":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            assert not any(name and name.split(".")[-1] == "oracle" for name in names), path
