@@ -10,8 +10,9 @@ from crossfade.errors import UserError, unknown_name
 from crossfade.networks.base import FrameNetwork
 from crossfade.networks.deeplab import DeepLab
 from crossfade.networks.deeplab_v2 import DeepLabV2
+from crossfade.networks.hrda import HRDA
 
-FRAME_NETWORKS: dict[str, Callable[..., FrameNetwork]] = {"deeplab": DeepLab, "deeplab_v2": DeepLabV2}
+FRAME_NETWORKS: dict[str, Callable[..., FrameNetwork]] = {"deeplab": DeepLab, "deeplab_v2": DeepLabV2, "hrda": HRDA}
 
 
 class NetworkParameters(BaseModel):

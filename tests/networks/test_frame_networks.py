@@ -12,8 +12,18 @@ from crossfade.temporal.fusion import ScoreFusion
 SMALL = {
     "deeplab": {"encoder": "tf_efficientnet_lite0", "pretrained": False, "channels": 16, "skip_channels": 8},
     "deeplab_v2": {},
+    "hrda": {
+        "inner": {
+            "kind": "deeplab",
+            "encoder": "tf_efficientnet_lite0",
+            "pretrained": False,
+            "channels": 16,
+            "skip_channels": 8,
+        },
+        "width": 8,
+    },
 }
-EDITED = {"deeplab": (4, 8, 16), "deeplab_v2": (4, 8)}
+EDITED = {"deeplab": (4, 8, 16), "deeplab_v2": (4, 8), "hrda": (8, 16, 32)}
 
 
 @pytest.fixture(scope="module", params=FRAME_NETWORKS)
