@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from crossfade.data import data_set_parameters
 from crossfade.data.labels import label_space_names
 from crossfade.errors import UserError, unknown_name
-from crossfade.methods import METHODS, Method, method_parameters
+from crossfade.methods import METHODS, Method, method_parameters, reads_too_much
 from crossfade.motion.parameters import MotionParameters
 from crossfade.networks import FRAME_NETWORKS, NetworkParameters
 from crossfade.params_text import parse
@@ -228,6 +228,9 @@ def _check_recipe(params: Params, where: str, name: str, recipe: Recipe) -> None
     if recipe.temporal is not None:
         own = TemporalParameters() if isinstance(recipe, Continued) else params.networks[recipe.network].temporal
         _check_added(f"{where}.temporal", recipe.temporal, own, METHODS[str(recipe.method["name"])][1])
+    reads = recipe.temporal or params.networks[recipe.network].temporal
+    if METHODS[str(recipe.method["name"])][1].single_frames and reads.kind != "none":
+        raise UserError(f"{where}.temporal: {reads_too_much(str(recipe.method['name']))}")
     _checked(f"{where}.training", lambda _: params.training_of(name), None)
 
 

@@ -44,6 +44,10 @@ MISTAKES = {
         "lite0.chanels'; did you mean 'channels'",
     ),
     "temporal": (lambda p: p["recipes"]["stcl"].update(temporal="fuson"), "did you mean 'fusion'"),
+    "frames": (
+        lambda p: p["recipes"]["stcl"].update(method={"name": "quadmix"}),
+        "recipes.stcl.temporal: method 'quadmix' trains on single frames",
+    ),
     "estimator": (lambda p: p["motion"]["street_camera"].update(estimator="diss", preset=None), "did you mean 'dis'"),
     "data_set": (lambda p: p["data_sets"]["street_plain"].update(kind="stret"), "did you mean 'street'"),
     "training": (lambda p: p["recipes"]["stcl"].update(training={"step": 3}), "did you mean 'steps'"),

@@ -75,7 +75,14 @@ def build_method(
             f"method '{name}' cannot train a network with key frames: adapt the network without its temporal module "
             f"and add that afterwards, or choose one of {able}"
         )
+    if network.past > 0 and METHODS[name][1].single_frames:
+        raise UserError(reads_too_much(name))
     return build(parameters, network, class_names)
+
+
+def reads_too_much(name: str) -> str:
+    """What is wrong with a network of several frames for a method that trains on single ones, in a sentence."""
+    return f"method '{name}' trains on single frames: leave the network's `temporal` out, or choose another method"
 
 
 def weigh_classes(method: Method, raw: Mapping[str, Any], class_pixels: Sequence[int]) -> None:
@@ -93,4 +100,13 @@ def weigh_classes(method: Method, raw: Mapping[str, Any], class_pixels: Sequence
         method.class_weights = balanced_weights(class_pixels, balance)
 
 
-__all__ = ["METHODS", "ClipNeeds", "Method", "StepOutput", "build_method", "method_parameters", "weigh_classes"]
+__all__ = [
+    "METHODS",
+    "ClipNeeds",
+    "Method",
+    "StepOutput",
+    "build_method",
+    "method_parameters",
+    "reads_too_much",
+    "weigh_classes",
+]

@@ -72,6 +72,9 @@ class Method(ABC):
     trains_key_frames: ClassVar[bool] = False
     """Whether it can train a network in which a light network looks at the frames between key frames."""
 
+    single_frames: ClassVar[bool] = False
+    """Whether it trains only networks that read one frame at a time."""
+
     def __init__(self, network: "VideoNetwork", class_names: Sequence[str]) -> None:
         self.network = network
         self.class_names = tuple(class_names)

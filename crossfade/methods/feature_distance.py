@@ -48,19 +48,13 @@ class FeatureDistance:
         """Freeze the other encoder.
 
         Raises:
-            UserError: no class is a thing, the network's kind has no published encoder, or it looks at "now" with
-                another network than at other frames.
+            UserError: no class is a thing, or the network's kind has no published encoder.
         """
         named = parameters.things or tuple(name for name in class_names if name.lower() in THINGS)
         if not named:
             raise UserError(
                 f"feature_distance knows no thing among the classes {', '.join(class_names)}: name some in "
                 "feature_distance.things, or set feature_distance.weight: 0"
-            )
-        if network.light is not network.frame:
-            raise UserError(
-                "feature_distance needs one encoder for all frames, but this network has a lighter one between key "
-                "frames: set feature_distance.weight: 0"
             )
         self.parameters = parameters
         self.things = class_ids(named, class_names, "feature_distance.things")

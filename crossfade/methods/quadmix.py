@@ -27,7 +27,6 @@ from crossfade.data.augment import (
     photometric_frames,
 )
 from crossfade.data.clip import Clip
-from crossfade.errors import UserError
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.class_mix import class_mix
@@ -112,18 +111,11 @@ class QuadMixParameters(BaseModel):
 
 
 class QuadMix(TaughtMethod):
-    """See the module.
+    """See the module."""
 
-    Raises:
-        UserError: the network reads more than one frame.
-    """
+    single_frames = True
 
     def __init__(self, parameters: QuadMixParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
-        if network.past > 0:
-            raise UserError(
-                "quadmix mixes images, but this network reads several frames: leave the recipe's `temporal` out, or "
-                "choose method stcl, its form on video"
-            )
         super().__init__(parameters.teacher, network, class_names)
         self.parameters = p = parameters
         listed = class_ids(p.tail_classes, self.class_names, "tail_classes")
