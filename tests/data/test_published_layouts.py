@@ -2,10 +2,10 @@
 
 import re
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_layouts import SIZE, ids, index, photo, write, write_palette
 
 from crossfade.data import prepare_data_set
 from crossfade.data.labels import load_label_space
@@ -18,24 +18,6 @@ from crossfade.motion.estimate import estimate_data_set
 from crossfade.motion.parameters import MotionParameters
 from crossfade.pair_index import index_pair
 from crossfade.params import Pair
-
-SIZE = (40, 64)
-
-
-def photo(seed: int, rows: int = SIZE[0]) -> np.ndarray:
-    """Something with texture."""
-    small = np.random.default_rng(seed).integers(0, 255, (8, 12, 3), np.uint8)
-    return cv2.resize(small, (SIZE[1], rows), interpolation=cv2.INTER_CUBIC)
-
-
-def ids(values: list[int], rows: int = SIZE[0]) -> np.ndarray:
-    """Columns of ids."""
-    return np.repeat(np.repeat(np.array(values), SIZE[1] // len(values))[None], rows, 0)
-
-
-def write(path, image) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), image)
 
 
 def synthia(root, layout="archive", frames=4):
@@ -61,11 +43,7 @@ def viper(root, numbers=(9, 10, 19, 20), labelled=(10, 19, 20)):
         label = ids([3, 4, 25, 29, 24, 24, 9, 2])
         label[30:, 24:40] = 24  # the own car: reaches the bottom's middle, and touches the cars beside it
         label[26:30] = 11
-        image = Image.fromarray(label.astype(np.uint8), "P")
-        image.putpalette(palette.ravel().tolist())
-        path = root / f"train/cls/001/001_{k:05d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path)
+        write_palette(root / f"train/cls/001/001_{k:05d}.png", label, palette)
     return {"kind": "viper", "root": str(root)}
 
 
@@ -78,10 +56,6 @@ def cityscapes(root, labels="labelIds"):
         values = [7, 8, 11, 24, 25, 26, 33, 0] if labels == "labelIds" else [0, 1, 2, 11, 12, 13, 18, 255]
         write(root / f"gtFine/{split}/{city}/{city}_000000_{number:06d}_gtFine_{labels}.png", ids(values))
     return {"kind": "cityscapes", "root": str(root), "labels": labels}
-
-
-def index(raw, tmp_path, name="data_set") -> Manifest:
-    return prepare_data_set(raw, tmp_path / "data" / name)
 
 
 @pytest.mark.parametrize("layout", ["archive", "flattened"])
