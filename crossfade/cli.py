@@ -121,7 +121,8 @@ def labels(options: argparse.Namespace) -> int:
         ids = [", ".join(str(i) for i, to in ids.items() if to == k) or "–" for ids in space.tables.values()]
         swatch = f"[on rgb({colour[0]},{colour[1]},{colour[2]})]    [/]"
         table.add_row(str(k), name + (" (not scored)" if name in space.unscored else ""), swatch, *ids)
-    console.width = max(console.width, console.measure(table).minimum)  # wrapped by the terminal, but never cut off
+    least = console.measure(table, options=console.options.update_width(1000)).minimum
+    console.width = max(console.width, least + len(table.columns))  # a narrow terminal wraps it; nothing is cut off
     console.print(table)
     console.print("every other id of these data sets, and 255, is ignored", highlight=False)
     return 0
