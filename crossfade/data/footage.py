@@ -6,8 +6,6 @@ of JPEGs each. Memory does not grow with the length of the footage.
 """
 
 import hashlib
-import io
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,19 +16,16 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from crossfade.data.excerpts import jpeg, write_archive
 from crossfade.data.manifest import UNLABELLED, Frame, Manifest, Video
 from crossfade.data.video import VIDEO_SUFFIXES, FrameSource, open_frames
 from crossfade.errors import UserError
-from crossfade.files import atomic_path
 
 THUMBNAIL = (64, 36)
 """Width and height at which movement is judged, pixels."""
 
 CUT_FLOOR = 15.0
 """A cut changes a thumbnail by at least this many grey levels on average."""
-
-MEMBER_DATE = (1980, 1, 1, 0, 0, 0)
-"""Of everything in a zip, so that the same footage gives the same bytes."""
 
 
 class FootageParameters(BaseModel):
@@ -241,12 +236,7 @@ def _read(
 def _write(folder: Path, split: str, name: str, images: list[np.ndarray], times: np.ndarray) -> Video:
     """One clip as a zip of JPEGs; all of it or nothing."""
     base = f"{split}/{name}.zip"
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for k, image in enumerate(images):
-            archive.writestr(zipfile.ZipInfo(f"{k:04d}.jpg", MEMBER_DATE), _jpeg(image))
-    with atomic_path(folder / base) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    write_archive(folder / base, {f"{k:04d}.jpg": jpeg(image) for k, image in enumerate(images)})
     frames = tuple(Frame(f"{base}!{k:04d}.jpg", None, round(float(t), 6)) for k, t in enumerate(times))
     return Video(name, split, (images[0].shape[0], images[0].shape[1]), frames)
 
@@ -256,13 +246,6 @@ def shrink(frame: np.ndarray, height: int) -> np.ndarray:
     if frame.shape[0] <= height:
         return frame
     return cv2.resize(frame, (round(frame.shape[1] * height / frame.shape[0]), height), interpolation=cv2.INTER_AREA)
-
-
-def _jpeg(image: np.ndarray) -> bytes:
-    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
-    if not done:
-        raise ValueError(f"cannot encode an image of shape {image.shape}")
-    return encoded.tobytes()
 
 
 def _seconds(source: FrameSource, rate: float) -> float:

@@ -5,7 +5,7 @@ import re
 import secrets
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -18,7 +18,7 @@ from crossfade.errors import UserError
 from crossfade.files import atomic_path
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"}
+VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mxf"}
 BROWSER_CODEC = "vp09"
 """VP9: plays in web browsers, slow to write (a few frames a second)."""
 FAST_CODEC = "mp4v"
@@ -54,6 +54,13 @@ class FrameSource(ABC):
         """
 
     @abstractmethod
+    def picked(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (index, frame) of the wanted indices (0-based) in order, as far as the video has them.
+
+        Nothing is read after the last one. Raises as iterating does.
+        """
+
+    @abstractmethod
     def name(self, index: int) -> str:
         """A name for frame `index` (0-based), used for files made from it."""
 
@@ -74,18 +81,27 @@ class FolderFrames(FrameSource):
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for file in self._files:
-            frame = read_image(self._folder, file.name)
-            if frame.shape[:2] != self.size:
-                raise UserError(
-                    f"{file} is {frame.shape[1]}x{frame.shape[0]} but the frames before it are "
-                    f"{self.size[1]}x{self.size[0]}: bring all frames of the folder to one size"
-                )
-            yield frame
+            yield self._read(file)
+
+    def _read(self, file: Path) -> np.ndarray:
+        frame = read_image(self._folder, file.name)
+        if frame.shape[:2] != self.size:
+            raise UserError(
+                f"{file} is {frame.shape[1]}x{frame.shape[0]} but the frames before it are "
+                f"{self.size[1]}x{self.size[0]}: bring all frames of the folder to one size"
+            )
+        return frame
 
     def sampled(self, rate: float) -> Iterator[tuple[float, np.ndarray]]:
         """A folder says no times: its frames are taken to be 1 / `rate` apart."""
         for k, frame in enumerate(self):
             yield k / rate, frame
+
+    def picked(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Opens no other file."""
+        for k in sorted(set(wanted)):
+            if 0 <= k < len(self._files):
+                yield k, self._read(self._files[k])
 
     def name(self, index: int) -> str:
         """The image's own name, without its suffix."""
@@ -139,6 +155,18 @@ class FileFrames(FrameSource):
             if seconds >= due - 1e-6:
                 yield seconds, _retrieved(capture, self._path)
                 due = (int((seconds + 1e-6) * rate) + 1) / rate
+
+    def picked(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Walks from the start (seeking in compressed video is not exact); frames in between are not converted."""
+        left = {k for k in wanted if k >= 0}
+        if not left:
+            return
+        for k, capture in enumerate(self._walk()):
+            if k in left:
+                yield k, _retrieved(capture, self._path)
+                left.discard(k)
+                if not left:
+                    return
 
     def _walk(self) -> Iterator[cv2.VideoCapture]:
         """The capture, standing at each frame in turn."""
