@@ -1,11 +1,13 @@
 """SYNTHIA, VIPER and Cityscapes as they unpack, written tiny and byte-faithful, and the graph run over them."""
 
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_layouts import SIZE, ids, index, photo, write, write_palette
+from tiny_layouts import SIZE, ids, index, photo, refusal, write, write_palette
 
 from crossfade.data import prepare_data_set
 from crossfade.data.labels import load_label_space
@@ -20,16 +22,16 @@ from crossfade.pair_index import index_pair
 from crossfade.params import Pair
 
 
-def synthia(root, layout="archive", frames=4):
+def synthia(root, layout="archive", frames=4, sequence="SEQS-04-DAWN"):
     """760 rows become 48 here: 40 and 8 that are cropped. The class is red, the instance green, both 16 bits."""
     folders = ("RGB/Stereo_Left/Omni_F", "GT/LABELS/Stereo_Left/Omni_F") if layout == "archive" else ("rgb", "label")
     for k in range(frames):
-        write(root / f"SEQS-04-DAWN/{folders[0]}/{k:06d}.png", photo(k, 48))
+        write(root / f"{sequence}/{folders[0]}/{k:06d}.png", photo(k, 48))
         label = np.zeros((48, SIZE[1], 3), np.uint16)
         label[..., 2] = ids([3, 4, 2, 5, 7, 15, 9, 6], 48)
         label[..., 1] = 4000 + k
         label[40:, :, 2] = 12
-        write(root / f"SEQS-04-DAWN/{folders[1]}/{k:06d}.png", label)
+        write(root / f"{sequence}/{folders[1]}/{k:06d}.png", label)
     return {"kind": "synthia", "root": str(root), "crop_bottom": 8}
 
 
@@ -47,15 +49,16 @@ def viper(root, numbers=(9, 10, 19, 20), labelled=(10, 19, 20)):
     return {"kind": "viper", "root": str(root)}
 
 
-def cityscapes(root, labels="labelIds"):
+def cityscapes(root, labels="labelIds", images="leftImg8bit_sequence"):
     """Number 19 in aachen, another one in frankfurt; only what is needed of each snippet is there."""
     for split, city, number in (("train", "aachen", 19), ("val", "frankfurt", 294)):
         for k in range(number - 2, number + 1):
-            path = root / f"leftImg8bit_sequence/{split}/{city}/{city}_000000_{k:06d}_leftImg8bit.png"
+            path = root / f"{images}/{split}/{city}/{city}_000000_{k:06d}_leftImg8bit.png"
             write(path, photo(k))
         values = [7, 8, 11, 24, 25, 26, 33, 0] if labels == "labelIds" else [0, 1, 2, 11, 12, 13, 18, 255]
-        write(root / f"gtFine/{split}/{city}/{city}_000000_{number:06d}_gtFine_{labels}.png", ids(values))
-    return {"kind": "cityscapes", "root": str(root), "labels": labels}
+        tree, kind = ("gtFine_19", "labelIds") if labels == "gtFine_19" else ("gtFine", labels)
+        write(root / f"{tree}/{split}/{city}/{city}_000000_{number:06d}_gtFine_{kind}.png", ids(values))
+    return {"kind": "cityscapes", "root": str(root), "labels": labels, "images": images}
 
 
 @pytest.mark.parametrize("layout", ["archive", "flattened"])
@@ -69,6 +72,70 @@ def test_synthia_labels_are_the_red_channel_and_the_bottom_is_cut(tmp_path, layo
     mapped = load_label_space("synthia12").map(label, manifest.labels, "here")
     assert np.unique(mapped).tolist() == list(range(8))
     assert not list((tmp_path / "data").rglob("*.png"))
+
+
+def test_synthia_s_folder_may_have_the_archive_s_name_and_labels_two_channels(tmp_path):
+    """Class in the first of two 16-bit channels (grey and alpha to a reader of PNG)."""
+    raw = synthia(tmp_path / "raw", sequence="SYNTHIA-SEQS-04-DAWN")
+    for path in (tmp_path / "raw").rglob("GT/**/*.png"):
+        label = np.stack([np.vstack([ids([3, 4, 2, 5, 7, 15, 9, 6], 48)]), np.full((48, 64), 4001)], -1)
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in label)
+        header = struct.pack(">IIBBBBB", 64, 48, 16, 4, 0, 0, 0)
+        parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+        chunks = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts)
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    manifest = index(raw, tmp_path)
+    (video,) = manifest.videos
+    assert video.name == "SEQS-04-DAWN"
+    assert np.array_equal(manifest.label(str(video.frames[2].label)), ids([3, 4, 2, 5, 7, 15, 9, 6]))
+
+
+def test_viper_s_labels_of_neighbours_are_used_where_they_are_there(tmp_path):
+    manifest = index(viper(tmp_path / "raw"), tmp_path)
+    assert [[f.label is not None for f in v.frames] for v in manifest.videos] == [[False, True], [True, True]]
+    domain = Domain(manifest, None, load_label_space("viper15"), SIZE, ("train",))
+    clip = ClipDataset(domain, (-1, 0), labels=True)[0]
+    assert clip.labels is not None
+    assert (clip.labels[0, 0] == 255).all()  # nothing is known of it
+    assert clip.labels[0, 1, 0, ::8].tolist() == [0, 1, 255, 255, 10, 10, 2, 8]
+
+
+def test_a_list_chooses_frames_of_cityscapes(tmp_path):
+    """DAVSS parts image and label by a space, ETC by a tab, TPS names images alone."""
+    raw = cityscapes(tmp_path / "raw", images="leftImg8bit")
+    for k in range(580, 583):
+        write(tmp_path / f"raw/leftImg8bit/val/frankfurt/frankfurt_000000_{k:06d}_leftImg8bit.png", photo(k))
+    write(tmp_path / "raw/gtFine/val/frankfurt/frankfurt_000000_000582_gtFine_labelIds.png", ids([7] * 8))
+    (tmp_path / "raw/gtFine/val/munster").mkdir()  # a city that the list leaves out need not be there
+    assert len(index(raw | {"splits": ["train"]}, tmp_path).videos) == 1
+    base = "frankfurt/frankfurt_000000_000582"
+    both = (f"leftImg8bit/val/{base}_leftImg8bit.png", f"gtFine/val/{base}_gtFine_labelTrainIds.png")
+    path = tmp_path / "val.lst"
+    raw |= {"splits": ["val"], "lists": {"val": str(path)}}
+    for line in (" ".join(both), "\t".join(both), f"{base}_leftImg8bit.png"):
+        path.write_text(line + "\n")
+        manifest = index(raw, tmp_path)
+        assert [v.name for v in manifest.videos] == ["frankfurt_000000_000582"]
+        assert [f.label is not None for f in manifest.videos[0].frames] == [False, False, True]
+    path.write_text(both[0] + " " + both[1].replace("582", "294"))
+    assert "line 1 of" in refusal(raw, tmp_path)
+    assert "image and label are of different frames" in refusal(raw, tmp_path)
+    path.write_text("\nfrankfurt/frankfurt_000000_000583_leftImg8bit.png\n")
+    assert "line 2 of" in refusal(raw, tmp_path)
+    assert "has no label under" in refusal(raw, tmp_path)
+    path.write_text("frankfurt\n")
+    assert "'frankfurt' names no frame of Cityscapes" in refusal(raw, tmp_path)
+
+
+def test_cityscapes_to_camvid(tmp_path):
+    """Sources of 19 classes and of label ids meet CamVid's eleven; a CamVid target keeps its own."""
+    space = load_label_space("camvid11")
+    expected = ["road", "pavement", "building", "pedestrian", "bicyclist", "car", "bicyclist", None]
+    for labels in ("labelIds", "labelTrainIds"):
+        manifest = index(cityscapes(tmp_path / labels, labels), tmp_path, labels)
+        domain = Domain(manifest, None, space, SIZE, ("train",))
+        row = domain.label(str(domain.videos[0].frames[-1].label))[0, ::8]
+        assert [None if k == 255 else space.classes[k] for k in row] == expected
 
 
 def test_viper_is_read_by_index_never_by_colour(tmp_path):
@@ -86,7 +153,7 @@ def test_viper_is_read_by_index_never_by_colour(tmp_path):
     assert (space.map(label, "viper", "here")[0, 16:32] == 255).all()  # neither van nor train is a class of viper15
 
 
-@pytest.mark.parametrize("labels", ["labelIds", "labelTrainIds"])
+@pytest.mark.parametrize("labels", ["labelIds", "labelTrainIds", "gtFine_19"])
 def test_the_label_files_of_cityscapes_say_which_frame_is_labelled(tmp_path, labels):
     manifest = index(cityscapes(tmp_path / "raw", labels), tmp_path)
     assert [(v.split, v.name) for v in manifest.videos] == [
