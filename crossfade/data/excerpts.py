@@ -65,7 +65,7 @@ def take_frames(
     """
     written = set()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for k, frame in source.picked(wanted):
+        for k, _, frame in source.picked(wanted):
             archive.writestr(zipfile.ZipInfo(f"{k:06d}.jpg", MEMBER_DATE), jpeg(shape(frame)))
             written.add(k)
     return written
@@ -86,7 +86,7 @@ def check_shift(where: str, source: FrameSource, stills: Mapping[int, np.ndarray
     seen = {k: _look(still) for k, still in stills.items()}
     shifts = range(-AROUND, AROUND + 1)
     wanted = {k + s for k in seen for s in shifts if k + s >= 0}
-    looks = {k: _look(frame) for k, frame in source.picked(wanted)}
+    looks = {k: _look(frame) for k, _, frame in source.picked(wanted)}
     gaps = {
         s: float(np.mean([np.abs(looks[k + s] - look).mean() for k, look in seen.items() if k + s in looks]))
         for s in shifts

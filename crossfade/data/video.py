@@ -54,10 +54,11 @@ class FrameSource(ABC):
         """
 
     @abstractmethod
-    def picked(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (index, frame) of the wanted indices (0-based) in order, as far as the video has them.
+    def picked(self, wanted: Collection[int]) -> Iterator[tuple[int, float | None, np.ndarray]]:
+        """Yield (index, seconds, frame) of the wanted indices (0-based) in order, as far as the video has them.
 
-        Nothing is read after the last one. Raises as iterating does.
+        Seconds are those of the file, None where it says none (a folder). Nothing is read after the last one. Raises as
+        iterating does.
         """
 
     @abstractmethod
@@ -97,11 +98,11 @@ class FolderFrames(FrameSource):
         for k, frame in enumerate(self):
             yield k / rate, frame
 
-    def picked(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
+    def picked(self, wanted: Collection[int]) -> Iterator[tuple[int, float | None, np.ndarray]]:
         """Opens no other file."""
         for k in sorted(set(wanted)):
             if 0 <= k < len(self._files):
-                yield k, self._read(self._files[k])
+                yield k, None, self._read(self._files[k])
 
     def name(self, index: int) -> str:
         """The image's own name, without its suffix."""
@@ -156,14 +157,14 @@ class FileFrames(FrameSource):
                 yield seconds, _retrieved(capture, self._path)
                 due = (int((seconds + 1e-6) * rate) + 1) / rate
 
-    def picked(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
+    def picked(self, wanted: Collection[int]) -> Iterator[tuple[int, float | None, np.ndarray]]:
         """Walks from the start (seeking in compressed video is not exact); frames in between are not converted."""
         left = {k for k in wanted if k >= 0}
         if not left:
             return
         for k, capture in enumerate(self._walk()):
             if k in left:
-                yield k, _retrieved(capture, self._path)
+                yield k, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, _retrieved(capture, self._path)
                 left.discard(k)
                 if not left:
                     return
