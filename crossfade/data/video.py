@@ -25,6 +25,10 @@ FAST_CODEC = "mp4v"
 """MPEG-4 part 2: hundreds of frames a second, plays in video players but not in web browsers."""
 
 
+LOOKED_AT = 4
+"""Frames after the first that are looked at when a file is opened."""
+
+
 class FrameSource(ABC):
     """Frames of one video in order. Iterating starts at the first frame every time.
 
@@ -120,10 +124,16 @@ class FileFrames(FrameSource):
         try:
             count, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
             good, frame = capture.read()
+            alike = good and all([np.array_equal(frame, capture.read()[1]) for _ in range(LOOKED_AT)])
         finally:
             capture.release()
         if not good:
             raise UserError(f"no frame of {path} can be decoded: the file is damaged or its codec is not supported")
+        if alike and self._packets_tell_otherwise(frame.size // 3):
+            raise UserError(
+                f"the frames of {path} cannot be converted, most likely because it is interlaced (each holds two "
+                f"moments): make whole frames of it first, for example: ffmpeg -i {path.name} -vf bwdif whole.mp4"
+            )
         self.size = (frame.shape[0], frame.shape[1])
         self.count = count if count > 0 else None
         self.rate = rate if 0 < rate < 1000 else None
@@ -143,6 +153,23 @@ class FileFrames(FrameSource):
             )
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         return capture
+
+    def _packets_tell_otherwise(self, pixels: int) -> bool:
+        """Whether the first frames are stored as pictures that change.
+
+        Where the decoder's frames cannot be converted, OpenCV gives out the same unwritten picture again and again and
+        says nothing; a still scene gives the same picture too, but hardly takes space after its first frame: about a
+        bit for every 16x16 pixels.
+        """
+        capture = self._open()
+        try:
+            if not capture.set(cv2.CAP_PROP_FORMAT, -1):  # packets as they are stored
+                return False
+            packets = [packet.tobytes() for good, packet in (capture.read() for _ in range(1 + LOOKED_AT)) if good]
+        finally:
+            capture.release()
+        rest = [len(packet) for packet in packets[1:]]
+        return len(set(packets)) > 1 and sum(rest) / len(rest) > 40 + 0.5 * pixels / 256
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for capture in self._walk():
