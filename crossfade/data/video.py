@@ -124,7 +124,7 @@ class FileFrames(FrameSource):
         try:
             count, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
             good, frame = capture.read()
-            alike = good and all([np.array_equal(frame, capture.read()[1]) for _ in range(LOOKED_AT)])
+            alike = good and all(np.array_equal(frame, capture.read()[1]) for _ in range(LOOKED_AT))
         finally:
             capture.release()
         if not good:
