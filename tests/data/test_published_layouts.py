@@ -7,12 +7,16 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from test_bdd import bdd
+from test_camvid_full import scene
+from test_vspw import vspw
 from tiny_layouts import SIZE, ids, index, photo, refusal, write, write_palette
 
 from crossfade.data import prepare_data_set
 from crossfade.data.labels import load_label_space
 from crossfade.data.loading import ClipDataset, Domain
 from crossfade.data.manifest import Manifest
+from crossfade.data.video import VideoWriter
 from crossfade.errors import UserError
 from crossfade.experiment import Place
 from crossfade.metrics.accuracy import ConfusionMatrix
@@ -184,6 +188,46 @@ def test_the_published_pairs_go_through_motion_and_index(tmp_path, source, space
     assert clip.labels is not None
     assert (clip.labels[0, 0] == 255).all()  # the earlier frame has no label
     assert clip.labels[0, 1, 0, 0] == 0
+    assert (1, 0) in clip.motion
+
+
+def camvid_full(root):
+    """Stills with neighbours out of videos: refs into the data folder, and absolute ones."""
+    with VideoWriter(root / "videos/0016E5.mp4", 30) as writer:
+        for k in range(12):
+            writer.add(scene(k))
+    for number in (3, 6):
+        write(root / f"701_StillsRaw_full/0016E5_{number:05d}.png", scene(number + 1)[..., ::-1])
+        colours = load_label_space("camvid32").colours[[8, 11, 2, 25, 29, 20, 14, 31]]
+        painted = np.repeat(np.repeat(colours[None], 12, 1), 72, 0).astype(np.uint8)
+        write(root / f"LabeledApproved_full/0016E5_{number:05d}_L.png", painted[..., ::-1])
+    for split, number in (("train", 3), ("val", 6)):
+        (root / f"{split}.txt").write_text(f"0016E5_{number:05d}\n")
+    raw = {"kind": "camvid", "root": str(root), "layout": "full", "lists": "."}
+    return raw | {"sequences": "videos", "before": 2}
+
+
+def vspw_twice(root):
+    return vspw(root) | {"splits": ["train", "val"]}
+
+
+@pytest.mark.parametrize(
+    "source, target, space",
+    [(cityscapes, camvid_full, "camvid11"), (viper, bdd, "viper15"), (vspw_twice, vspw_twice, "vspw124")],
+)
+def test_pairs_of_the_other_data_sets_go_through_motion_and_index(tmp_path, source, target, space):
+    place = Place(tmp_path)
+    for name, raw in (("source", source(tmp_path / "a")), ("target", target(tmp_path / "b"))):
+        manifest = prepare_data_set(raw, place.data(name))
+        estimate_data_set(manifest, MotionParameters(preset="fast", max_gap=0.3), place.motion(name), 1)
+    adapt_on = ("train", "val") if target is not vspw_twice else ("train",)
+    pair = Pair(source="source", target="target", label_space=space, size=(32, 64), adapt_on=adapt_on)
+    assert "checked" in index_pair(place, "pair", pair)[-1]
+    manifest = Manifest.load(place.data("target"))
+    domain = Domain(manifest, place.motion("target"), load_label_space(space), (32, 64), ("val",))
+    clip = ClipDataset(domain, (-1, 0), [(1, 0)], labels=True)[0]
+    assert clip.labels is not None
+    assert (clip.labels[0, -1] != 255).any()
     assert (1, 0) in clip.motion
 
 
