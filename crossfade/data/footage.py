@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -294,8 +295,8 @@ def _keep_labelled(
     kept = []
     for v, source in enumerate(sources):
         own = [plan for plan in plans if plan.video == v]
-        for plan, indices, times, frames in read_clips(source, own, parameters.rate):
-            images = [shrink(frame, parameters.height) for frame in frames]
+        small = partial(shrink, height=parameters.height)
+        for plan, indices, times, images in read_clips(source, own, parameters.rate, small):
             size = (images[0].shape[1], images[0].shape[0])
             seen = {
                 indices.index(k): cv2.resize(label, size, interpolation=cv2.INTER_NEAREST_EXACT)

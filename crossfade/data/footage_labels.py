@@ -5,7 +5,7 @@ is a folder of frames, as its frame. Around the labelled frames clips are kept t
 that lie close together share one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,9 +191,15 @@ def plan_clips(
 
 
 def read_clips(
-    source: FrameSource, plans: Sequence[LabelledClip], rate: float
+    source: FrameSource, plans: Sequence[LabelledClip], rate: float, shape: Callable[[np.ndarray], np.ndarray]
 ) -> Iterator[tuple[LabelledClip, list[int], list[float], list[np.ndarray]]]:
     """Each plan with the frames that the video has of it: (plan, indices, seconds, frames), in one pass.
+
+    Args:
+        source: the video.
+        plans: its.
+        rate: frames per second, where the file says no times.
+        shape: what is done to a frame before it is held.
 
     Raises:
         UserError: the video does not have a labelled frame.
@@ -201,7 +207,7 @@ def read_clips(
     waiting = sorted(plans, key=lambda plan: plan.indices[-1])
     held: dict[int, tuple[float, np.ndarray]] = {}
     for k, seconds, frame in source.picked({k for plan in plans for k in plan.indices}):
-        held[k] = (k / rate if seconds is None else seconds, frame)
+        held[k] = (k / rate if seconds is None else seconds, shape(frame))
         while waiting and waiting[0].indices[-1] <= k:
             yield _complete(waiting.pop(0), held)
         needed = min((plan.indices[0] for plan in waiting), default=k + 1)
