@@ -116,11 +116,13 @@ def labels(options: argparse.Namespace) -> int:
     space = load_label_space(options.name)
     table = Table(title=space.name, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("id", "class", "", *space.tables):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading == "class", min_width=len(heading))
     for k, (name, colour) in enumerate(zip(space.classes, space.colours.tolist(), strict=True)):
         ids = [", ".join(str(i) for i, to in ids.items() if to == k) or "–" for ids in space.tables.values()]
         swatch = f"[on rgb({colour[0]},{colour[1]},{colour[2]})]    [/]"
         table.add_row(str(k), name + (" (not scored)" if name in space.unscored else ""), swatch, *ids)
+    least = console.measure(table, options=console.options.update_width(1000)).minimum
+    console.width = max(console.width, least + len(table.columns))  # a narrow terminal wraps it; nothing is cut off
     console.print(table)
     console.print("every other id of these data sets, and 255, is ignored", highlight=False)
     return 0

@@ -15,7 +15,12 @@ from crossfade.methods import METHODS, Method, method_parameters, reads_too_much
 from crossfade.motion.parameters import MotionParameters
 from crossfade.networks import FRAME_NETWORKS, NetworkParameters
 from crossfade.params_text import parse
+<<<<<<< HEAD
 from crossfade.temporal import TEMPORAL, ModelParameters, TemporalParameters, temporal_arguments
+=======
+from crossfade.presets import read_published
+from crossfade.temporal import TEMPORAL
+>>>>>>> data
 from crossfade.training import TrainingParameters
 
 FILE = Path("params.yaml")
@@ -35,6 +40,7 @@ class Pair(_Section):
         source_split: of the source, trained on.
         adapt_on: splits of the target that methods see, without labels.
         evaluate_on: the split of the target that is scored.
+        published: a preset whose published results the comparison shows beside what is measured.
     """
 
     source: str
@@ -44,12 +50,19 @@ class Pair(_Section):
     source_split: str = "train"
     adapt_on: tuple[str, ...] = ("train",)
     evaluate_on: str = "val"
+    published: str | None = None
 
     @field_validator("label_space")
     @classmethod
     def _known_space(cls, name: str) -> str:
         if name not in label_space_names():
             raise unknown_name("label space", name, label_space_names())
+        return name
+
+    @field_validator("published")
+    @classmethod
+    def _known_preset(cls, name: str | None) -> str | None:
+        read_published(name)
         return name
 
     @property

@@ -38,6 +38,44 @@ def parse(text: str) -> Any:
         raise UserError(f"params.yaml is not valid YAML: {' '.join(str(error).split())}") from error
 
 
+def pair_names(text: str) -> list[str]:
+    """The pairs that are written between braces, switched on or off."""
+    return [match["name"] for match in _ENTRY.finditer(_section(text, "pairs"))]
+
+
+def merged_in(text: str, name: str, preset: str) -> str:
+    """The text with a preset's sections in force; what they replace stays as comments, see `taken_out`.
+
+    Args:
+        text: params.yaml without a preset.
+        name: the preset's.
+        preset: sections as in params.yaml, and others that are left where they are.
+
+    Raises:
+        UserError: a section's content is on its heading's line.
+    """
+    known = {match["section"] for match in _SECTION.finditer(text)}
+    for match in _SECTION.finditer(preset):
+        if match["section"] not in known:
+            continue
+        old = _section(text, match["section"])
+        heading, _, body = old.partition("\n")
+        if heading.partition("#")[0].strip() != f"{match['section']}:":
+            raise UserError(f"params.yaml: write the section '{match['section']}' over several lines, an entry a line")
+        rest = body.rstrip("\n")
+        put_aside = "".join(f"{_ASIDE}{line}\n" for line in rest.split("\n"))
+        new = match["body"].rstrip("\n")
+        marked = f"{heading}\n{put_aside}{_BEGIN}{name}\n{new}\n{_END}{body[len(rest) :] or chr(10)}"
+        text = text.replace(old, marked)
+    return text
+
+
+def taken_out(text: str) -> str:
+    """The text without a preset, just as it was before `merged_in`."""
+    text = re.sub(rf"^{re.escape(_BEGIN)}.*?^{re.escape(_END)}\n", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(rf"^{re.escape(_ASIDE.rstrip())} ?", "", text, flags=re.MULTILINE)
+
+
 def switched(text: str, pair: str) -> str:
     """The text with only `pair` active: its entry and its data sets' are uncommented, those of other pairs are not.
 
@@ -87,6 +125,11 @@ def with_values(text: str, section: str, name: str, values: Mapping[str, Any]) -
         raise UserError(f"params.yaml has no entry '{name}: {{…}}' under {section}: put it back")
     return text.replace(old, new)
 
+
+_ASIDE = "#| "
+"""Before every line that a preset replaces."""
+_BEGIN, _END = "# preset ", "# end of the preset: python -m stages.switch PAIR takes it out"
+_SECTION = re.compile(r"^(?P<section>\w+):[^\n]*\n(?P<body>.*?)(?=^\w|\Z)", re.MULTILINE | re.DOTALL)
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"' + r"|'[^']*'"
 _PLAIN = rf"""(?:{_QUOTED}|[^{{}}"'])*"""

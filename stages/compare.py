@@ -2,6 +2,7 @@
 
 from crossfade.data.labels import load_label_space
 from crossfade.experiment import Place
+from crossfade.presets import read_published
 from crossfade.report import compare, print_table
 from stages import arguments, load, run
 
@@ -22,6 +23,7 @@ def main() -> None:
         notes=pair.notes,
         title=f"{pair.source} → {pair.target}",
         seeds=params.seeds,
+        published=read_published(pair.published),
     )
     print_table(comparison)
     print(f"report: {folder}/index.html")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from crossfade.experiment import Place
 from crossfade.params import read_params
+from crossfade.presets import read_published
 from crossfade.report import print_table, read_results
 from stages import run
 
@@ -14,7 +15,8 @@ def main() -> None:
     for name, pair in params.pairs.items():
         title = f"{pair.source} → {pair.target}"
         metrics = place.root / "metrics" / name
-        print_table(read_results(name, metrics, params.recipe_names, pair.notes, title, params.seeds))
+        known = read_published(pair.published)
+        print_table(read_results(name, metrics, params.recipe_names, pair.notes, title, params.seeds, known))
         report = Path("reports") / name
         print(f"page      {report}/index.html   (works offline)")
         folders = [f"{report}/{name}/" for name in ("figures", "strips") if (report / name).is_dir()]

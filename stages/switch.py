@@ -1,7 +1,6 @@
-"""Switch params.yaml to one pair: ``python -m stages.switch street_camvid [data_set=folder …]``.
+"""Switch params.yaml to one pair or preset: ``python -m stages.switch street_camvid [data_set=folder …]``.
 
-Takes the comment sign off the pair and its data sets, puts one before the other pairs, and writes where the data are.
-The same by hand is an edit of two or three lines.
+Takes the comment sign off a pair and its data sets, or lets the sections of a preset (crossfade/presets) stand in.
 """
 
 import argparse
@@ -12,7 +11,8 @@ from crossfade.data.footage import listing
 from crossfade.errors import UserError, unknown_name
 from crossfade.files import atomic_path
 from crossfade.params import FILE, check_params
-from crossfade.params_text import parse, switched, with_values
+from crossfade.params_text import parse, with_values
+from crossfade.presets import switched_to
 from stages import run
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="refuse where there is no such seed")
     options = parser.parse_args()
     old = FILE.read_text()
-    text = switched(old, options.pair)
+    text = switched_to(old, options.pair)
     raw = parse(text)
     sides = [raw["pairs"][options.pair][side] for side in ("source", "target")]
     for entry in options.folders:

@@ -13,6 +13,7 @@ from crossfade.data.labels import LabelSpace
 from crossfade.errors import UserError
 from crossfade.evaluation import Evaluation
 from crossfade.gallery import Strip
+from crossfade.presets import Published, PublishedResult
 from crossfade.report import compare, print_table, read_results
 from crossfade.report.figures import confusion_figure, figure_image
 from crossfade.report.results import Value
@@ -213,6 +214,37 @@ def test_damaged_results_are_named(tmp_path, damage, words):
 def test_no_results_at_all(tmp_path):
     with pytest.raises(UserError, match="is missing"):
         read_results("toy", tmp_path / "nowhere")
+
+
+PUBLISHED = Published(
+    source="a paper",
+    rule="best of all",
+    results={"stcl": PublishedResult(miou=61.5), "DA-VSN": PublishedResult(miou=49.5, note="<two> frames")},
+)
+
+
+def test_published_numbers_stand_beside_the_measured_ones_marked(tmp_path):
+    folder = make(tmp_path, published=PUBLISHED)
+    text = (folder / "comparison.md").read_text()
+    assert "| recipe | mIoU % | published | gain |" in text
+    assert "| stcl | **46.0 ± 1.4** | 61.5 | +14.0 ± 1.4 |" in text
+    assert "| adabn | 40.5 ± 0.7 | – |" in text
+    assert "| stcl | 61.5 | 46.0 ± 1.4 | -15.5 |  |" in text
+    assert "| DA-VSN | 49.5 | – | – | <two> frames |" in text
+    assert "Published: a paper. Their checkpoint: best of all." in text
+    page = (folder / "index.html").read_text()
+    assert "Published and measured" in page
+    assert "<td>DA-VSN</td><td>49.5</td><td>–</td><td>–</td>" in page
+    assert "&lt;two&gt; frames" in page
+    rows = list(csv.DictReader((folder / "comparison.csv").open()))
+    assert {row["recipe"]: row["published_miou"] for row in rows} == {
+        "source_only": "", "adabn": "", "stcl": "0.615", "oracle": ""
+    }  # fmt: skip
+    console = Console(record=True, width=120)
+    print_table(read_results("toy", tmp_path / "metrics" / "toy", published=PUBLISHED), console)
+    said = console.export_text()
+    assert "published, not run here: DA-VSN 49.5" in said
+    assert "published" not in (make(tmp_path / "without") / "comparison.md").read_text().lower()
 
 
 def test_without_labels_the_report_says_so_and_shows_what_needs_none(tmp_path):

@@ -16,6 +16,8 @@ DATASETS: dict[str, tuple[str, str, str]] = {
     "cityscapes": ("crossfade.data.cityscapes", "CityscapesParameters", "prepare"),
     "synthia": ("crossfade.data.synthia", "SynthiaParameters", "prepare"),
     "viper": ("crossfade.data.viper", "ViperParameters", "prepare"),
+    "vspw": ("crossfade.data.vspw", "VspwParameters", "prepare"),
+    "bdd": ("crossfade.data.bdd", "BddParameters", "prepare"),
     "footage": ("crossfade.data.footage", "FootageParameters", "prepare"),
 }
 """By kind: module, model of its parameters, function that prepares it. Named, so that one never imports the others."""

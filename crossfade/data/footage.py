@@ -1,4 +1,4 @@
-"""A user's own footage: videos or folders of frames, without labels, turned into clips worth learning from.
+"""A user's own footage: videos or folders of frames, mostly without labels, turned into clips worth learning from.
 
 Every video is looked through once, small and grey: shots are cut, stretches in which nothing moves are left out, and
 what remains is divided into clips. Some of them, spread evenly over everything, are then read once more and kept, a zip
@@ -6,31 +6,38 @@ of JPEGs each. Memory does not grow with the length of the footage.
 """
 
 import hashlib
-import io
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from crossfade.data.excerpts import jpeg, png, write_archive
+from crossfade.data.footage_labels import (
+    FootageLabels,
+    LabelledClip,
+    Table,
+    labelled_frames,
+    plan_clips,
+    read_clips,
+    read_labels,
+    read_table,
+)
 from crossfade.data.manifest import UNLABELLED, Frame, Manifest, Video
 from crossfade.data.video import VIDEO_SUFFIXES, FrameSource, open_frames
 from crossfade.errors import UserError
-from crossfade.files import atomic_path
 
 THUMBNAIL = (64, 36)
 """Width and height at which movement is judged, pixels."""
 
 CUT_FLOOR = 15.0
 """A cut changes a thumbnail by at least this many grey levels on average."""
-
-MEMBER_DATE = (1980, 1, 1, 0, 0, 0)
-"""Of everything in a zip, so that the same footage gives the same bytes."""
 
 
 class FootageParameters(BaseModel):
@@ -49,6 +56,8 @@ class FootageParameters(BaseModel):
         still: a stretch whose picture changes by less than this, grey levels of 255 from frame to frame, is left out
             (a parked car, frames that were stored twice).
         validation: share of the clips, the last ones, that no training sees: split "val".
+        labels: of some frames, see FootageLabels: clips around them are kept besides, for evaluation, and no other clip
+            reaches into one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,6 +72,7 @@ class FootageParameters(BaseModel):
     cut: float = Field(default=2.5, gt=1)
     still: float = Field(default=1.0, ge=0)
     validation: float = Field(default=0.2, gt=0, lt=1)
+    labels: FootageLabels | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,21 @@ class Stretch:
     count: int
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """A kept clip around labelled frames, and the position of the video it is from."""
+
+    source: int
+    video: Video
+
+    def meets(self, stretch: Stretch, surveys: Sequence[Survey]) -> bool:
+        """Whether a stretch has a moment in common with it."""
+        if stretch.video != self.source:
+            return False
+        times = surveys[stretch.video].times[stretch.first : stretch.first + stretch.count]
+        return bool(times[0] <= self.video.frames[-1].time + 1e-6 and times[-1] >= self.video.frames[0].time - 1e-6)
+
+
 def prepare(parameters: FootageParameters, folder: Path, workers: int = 1) -> Manifest:
     """Choose the clips and write them; `folder`/manifest.json comes last.
 
@@ -99,28 +124,39 @@ def prepare(parameters: FootageParameters, folder: Path, workers: int = 1) -> Ma
     sources = [open_frames(path) for path in paths]
     with _progress(f"looking through {folder.name}", sum(_seconds(s, parameters.rate) for s in sources)) as seen:
         surveys = [survey(source, parameters.rate, seen) for source in sources]
+    labelled: list[Labelled] = []
+    ids = UNLABELLED
+    if parameters.labels is not None:
+        table = read_table(folder.name, parameters.labels.table)
+        labelled = _keep_labelled(folder, parameters, parameters.labels, table, paths, sources, surveys)
+        ids = table.labels
     found = [stretch for v, s in enumerate(surveys) for stretch in stretches(v, s, parameters)]
-    if len(found) < 2:
+    found = [stretch for stretch in found if not any(one.meets(stretch, surveys) for one in labelled)]
+    least = 1 if labelled else 2
+    if len(found) < least:
         raise UserError(
             f"data set '{folder.name}': {', '.join(given)} holds {len(found)} clips of {parameters.clip_frames} "
-            f"frames in which something moves, and 2 are needed: give more footage, or lower clip_frames or still"
+            f"frames in which something moves{' and nothing is labelled' if labelled else ''}, and {least} are needed: "
+            "give more footage, or lower clip_frames or still"
         )
     chosen = [found[int(k)] for k in np.linspace(0, len(found) - 1, min(parameters.clips, len(found))).round()]
-    held_out = max(1, round(parameters.validation * len(chosen)))
+    held_out = max(least - 1, round(parameters.validation * len(chosen)))
     splits = ["train"] * (len(chosen) - held_out) + ["val"] * held_out
     with _progress(f"keeping clips of {folder.name}", len(chosen)) as written:
-        kept = []
+        kept = [one.video for one in labelled]
         for v, source in enumerate(sources):
             wanted = [(s, split) for s, split in zip(chosen, splits, strict=True) if s.video == v]
             for video in _read(source, surveys[v], wanted, parameters, folder):
                 kept.append(video)
                 written(1)
-    manifest = Manifest(folder.name, UNLABELLED, folder, tuple(kept))
+    manifest = Manifest(folder.name, ids, folder, tuple(kept))
     manifest.save(folder)
+    known = sum(frame.label is not None for one in labelled for frame in one.video.frames)
     moving, sampled = sum(s.count for s in found), sum(len(s.times) for s in surveys)
     print(
         f"{folder.name}: {len(sources)} videos, {sampled} frames looked at, {moving} in {len(found)} clips that move, "
         f"{len(chosen)} clips kept ({held_out} for validation)"
+        + (f", {known} labelled frames in {len(labelled)} clips more" if labelled else "")
     )
     return Manifest.load(folder)
 
@@ -238,16 +274,55 @@ def _read(
             current, images = next(pending, None), []
 
 
-def _write(folder: Path, split: str, name: str, images: list[np.ndarray], times: np.ndarray) -> Video:
-    """One clip as a zip of JPEGs; all of it or nothing."""
+def _keep_labelled(
+    folder: Path,
+    parameters: FootageParameters,
+    labels: FootageLabels,
+    table: Table,
+    paths: Sequence[Path],
+    sources: Sequence[FrameSource],
+    surveys: Sequence[Survey],
+) -> list[Labelled]:
+    """Write the clips around labelled frames; the first ones for the oracle, if it is to have any."""
+    plans: list[LabelledClip] = []
+    for v, known in enumerate(labelled_frames(folder.name, labels, paths, sources)):
+        rate = sources[v].rate or parameters.rate
+        step = max(1, round(rate / parameters.rate))
+        cuts = [round(float(t) * rate) for t in surveys[v].times[shot_starts(surveys[v], parameters)]]
+        plans += plan_clips(v, known, step, parameters.clip_frames, cuts)
+    for_oracle = round(labels.for_oracle * (len(plans) - 1))
+    splits = {id(plan): "train" if k < for_oracle else "val" for k, plan in enumerate(plans)}
+    kept = []
+    for v, source in enumerate(sources):
+        own = [plan for plan in plans if plan.video == v]
+        small = partial(shrink, height=parameters.height)
+        for plan, indices, times, images in read_clips(source, own, parameters.rate, small):
+            size = (images[0].shape[1], images[0].shape[0])
+            seen = {
+                indices.index(k): cv2.resize(label, size, interpolation=cv2.INTER_NEAREST_EXACT)
+                for k, label in read_labels(plan, table, source.size).items()
+            }
+            name = f"{v:03d}-labelled-{indices[0]:06d}"
+            kept.append(Labelled(v, _write(folder, splits[id(plan)], name, images, np.array(times), seen)))
+    return kept
+
+
+def _write(
+    folder: Path,
+    split: str,
+    name: str,
+    images: list[np.ndarray],
+    times: np.ndarray,
+    labels: Mapping[int, np.ndarray] = MappingProxyType({}),
+) -> Video:
+    """One clip as a zip of JPEGs, and PNGs of the labels there are; all of it or nothing."""
     base = f"{split}/{name}.zip"
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for k, image in enumerate(images):
-            archive.writestr(zipfile.ZipInfo(f"{k:04d}.jpg", MEMBER_DATE), _jpeg(image))
-    with atomic_path(folder / base) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-    frames = tuple(Frame(f"{base}!{k:04d}.jpg", None, round(float(t), 6)) for k, t in enumerate(times))
+    members = {f"{k:04d}.jpg": jpeg(image) for k, image in enumerate(images)}
+    write_archive(folder / base, members | {f"{k:04d}.png": png(label) for k, label in labels.items()})
+    frames = tuple(
+        Frame(f"{base}!{k:04d}.jpg", f"{base}!{k:04d}.png" if k in labels else None, round(float(t), 6))
+        for k, t in enumerate(times)
+    )
     return Video(name, split, (images[0].shape[0], images[0].shape[1]), frames)
 
 
@@ -256,13 +331,6 @@ def shrink(frame: np.ndarray, height: int) -> np.ndarray:
     if frame.shape[0] <= height:
         return frame
     return cv2.resize(frame, (round(frame.shape[1] * height / frame.shape[0]), height), interpolation=cv2.INTER_AREA)
-
-
-def _jpeg(image: np.ndarray) -> bytes:
-    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
-    if not done:
-        raise ValueError(f"cannot encode an image of shape {image.shape}")
-    return encoded.tobytes()
 
 
 def _seconds(source: FrameSource, rate: float) -> float:

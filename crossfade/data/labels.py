@@ -14,6 +14,9 @@ import numpy as np
 from crossfade.data.clip import IGNORE
 from crossfade.errors import UserError, unknown_name
 
+STRAY = 1e-3
+"""Share of a colour-coded label image that may have a colour of no class."""
+
 FOLDER = Path(__file__).parent / "label_spaces"
 
 
@@ -72,6 +75,33 @@ class LabelSpace:
         palette = np.zeros((256, 3), np.uint8)
         palette[: len(self.classes)] = self.colours
         return palette[labels]
+
+    def ids_of_colours(self, image: np.ndarray, where: str) -> np.ndarray:
+        """The class ids that a colour-coded label image paints; a few stray pixels of other colours are ignored.
+
+        Args:
+            image: (H, W, 3) uint8 RGB in this space's colours.
+            where: the file, for the error.
+
+        Returns:
+            (H, W) uint8 ids.
+
+        Raises:
+            UserError: more than one pixel in a thousand has a colour that no class has.
+        """
+        codes = image.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+        known = self.colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+        order = np.argsort(known)
+        place = np.searchsorted(known, codes, sorter=order).clip(max=len(known) - 1)
+        found = order[place]
+        strange = known[found] != codes
+        if strange.mean() > STRAY:
+            colour = tuple(int(c) for c in image[strange][0])
+            raise UserError(
+                f"label image {where}: {100 * strange.mean():.1f} % of its pixels have colours that no class of "
+                f"'{self.name}' has, first {colour}: is it the original file, not resized or compressed?"
+            )
+        return np.where(strange, np.uint8(IGNORE), found.astype(np.uint8))
 
     def _known(self, ids: str) -> dict[int, int]:
         if ids not in self.tables:

@@ -44,6 +44,24 @@ def folders_in(name: str, folder: Path, hint: str) -> list[str]:
     return found
 
 
+def lines_of(name: str, path: Path, hint: str) -> list[tuple[int, str]]:
+    """(number, text) of the lines of a list file that are not empty, number 1 being the first.
+
+    Raises:
+        UserError: there is no such file, it is not text, or it lists nothing; `hint` says what to do.
+    """
+    if not path.is_file():
+        raise UserError(f"data set '{name}': there is no list {path}: {hint}")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"data set '{name}': the list {path} is not UTF-8 text: save it as UTF-8") from error
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not lines:
+        raise UserError(f"data set '{name}': the list {path} is empty: {hint}")
+    return lines
+
+
 def all_there(name: str, missing: Sequence[Path], of: int, hint: str) -> None:
     """Refuse where files are missing, and tell how many and which first.
 

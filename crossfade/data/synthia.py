@@ -1,7 +1,8 @@
 """SYNTHIA video sequences, as the archive unpacks and as the reference code flattens them.
 
 Archive: <sequence>/RGB/<camera>/000000.png and <sequence>/GT/LABELS/<camera>/000000.png; flattened: <sequence>/rgb/ and
-<sequence>/label/. Labels are 16-bit images of several channels; the class is the first, red one.
+<sequence>/label/; in either the folder may be called SYNTHIA-<sequence>. Labels are 16-bit images of several channels;
+the class is the first, red one.
 """
 
 from pathlib import Path
@@ -49,7 +50,8 @@ def prepare(parameters: SynthiaParameters, folder: Path, workers: int = 1) -> Ma
     return Manifest.load(folder)
 
 
-def _sequence(name: str, root: Path, sequence: str, p: SynthiaParameters) -> Video:
+def _sequence(name: str, root: Path, given: str, p: SynthiaParameters) -> Video:
+    sequence = next((s for s in (given, f"SYNTHIA-{given}") if (root / s).is_dir()), given)
     flat = (root / sequence / "rgb").is_dir()
     images, labels = ("rgb", "label") if flat else (f"RGB/{p.camera}", f"GT/LABELS/{p.camera}")
     listed = files_in(name, root / sequence / images, ".png", f"unpack {sequence}.rar there, or name other sequences")
@@ -66,4 +68,4 @@ def _sequence(name: str, root: Path, sequence: str, p: SynthiaParameters) -> Vid
         Frame(f"{sequence}/{images}/{file}", f"{sequence}/{labels}/{file}", round(int(Path(file).stem) / p.rate, 6))
         for file in listed
     )
-    return Video(sequence, "train", (height - p.crop_bottom, width), frames)
+    return Video(given, "train", (height - p.crop_bottom, width), frames)

@@ -5,7 +5,7 @@ import re
 import secrets
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -18,11 +18,15 @@ from crossfade.errors import UserError
 from crossfade.files import atomic_path
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"}
+VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mxf"}
 BROWSER_CODEC = "vp09"
 """VP9: plays in web browsers, slow to write (a few frames a second)."""
 FAST_CODEC = "mp4v"
 """MPEG-4 part 2: hundreds of frames a second, plays in video players but not in web browsers."""
+
+
+LOOKED_AT = 4
+"""Frames after the first that are looked at when a file is opened."""
 
 
 class FrameSource(ABC):
@@ -54,6 +58,14 @@ class FrameSource(ABC):
         """
 
     @abstractmethod
+    def picked(self, wanted: Collection[int]) -> Iterator[tuple[int, float | None, np.ndarray]]:
+        """Yield (index, seconds, frame) of the wanted indices (0-based) in order, as far as the video has them.
+
+        Seconds are those of the file, None where it says none (a folder). Nothing is read after the last one. Raises as
+        iterating does.
+        """
+
+    @abstractmethod
     def name(self, index: int) -> str:
         """A name for frame `index` (0-based), used for files made from it."""
 
@@ -74,18 +86,27 @@ class FolderFrames(FrameSource):
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for file in self._files:
-            frame = read_image(self._folder, file.name)
-            if frame.shape[:2] != self.size:
-                raise UserError(
-                    f"{file} is {frame.shape[1]}x{frame.shape[0]} but the frames before it are "
-                    f"{self.size[1]}x{self.size[0]}: bring all frames of the folder to one size"
-                )
-            yield frame
+            yield self._read(file)
+
+    def _read(self, file: Path) -> np.ndarray:
+        frame = read_image(self._folder, file.name)
+        if frame.shape[:2] != self.size:
+            raise UserError(
+                f"{file} is {frame.shape[1]}x{frame.shape[0]} but the frames before it are "
+                f"{self.size[1]}x{self.size[0]}: bring all frames of the folder to one size"
+            )
+        return frame
 
     def sampled(self, rate: float) -> Iterator[tuple[float, np.ndarray]]:
         """A folder says no times: its frames are taken to be 1 / `rate` apart."""
         for k, frame in enumerate(self):
             yield k / rate, frame
+
+    def picked(self, wanted: Collection[int]) -> Iterator[tuple[int, float | None, np.ndarray]]:
+        """Opens no other file."""
+        for k in sorted(set(wanted)):
+            if 0 <= k < len(self._files):
+                yield k, None, self._read(self._files[k])
 
     def name(self, index: int) -> str:
         """The image's own name, without its suffix."""
@@ -103,10 +124,16 @@ class FileFrames(FrameSource):
         try:
             count, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
             good, frame = capture.read()
+            alike = good and all(np.array_equal(frame, capture.read()[1]) for _ in range(LOOKED_AT))
         finally:
             capture.release()
         if not good:
             raise UserError(f"no frame of {path} can be decoded: the file is damaged or its codec is not supported")
+        if alike and self._packets_tell_otherwise(frame.size // 3):
+            raise UserError(
+                f"the frames of {path} cannot be converted, most likely because it is interlaced (each holds two "
+                f"moments): make whole frames of it first, for example: ffmpeg -i {path.name} -vf bwdif whole.mp4"
+            )
         self.size = (frame.shape[0], frame.shape[1])
         self.count = count if count > 0 else None
         self.rate = rate if 0 < rate < 1000 else None
@@ -127,6 +154,23 @@ class FileFrames(FrameSource):
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         return capture
 
+    def _packets_tell_otherwise(self, pixels: int) -> bool:
+        """Whether the first frames are stored as pictures that change.
+
+        Where the decoder's frames cannot be converted, OpenCV gives out the same unwritten picture again and again and
+        says nothing; a still scene gives the same picture too, but hardly takes space after its first frame: about a
+        bit for every 16x16 pixels.
+        """
+        capture = self._open()
+        try:
+            if not capture.set(cv2.CAP_PROP_FORMAT, -1):  # packets as they are stored
+                return False
+            packets = [packet.tobytes() for good, packet in (capture.read() for _ in range(1 + LOOKED_AT)) if good]
+        finally:
+            capture.release()
+        rest = [len(packet) for packet in packets[1:]]
+        return len(set(packets)) > 1 and sum(rest) / len(rest) > 40 + 0.5 * pixels / 256
+
     def __iter__(self) -> Iterator[np.ndarray]:
         for capture in self._walk():
             yield _retrieved(capture, self._path)
@@ -139,6 +183,18 @@ class FileFrames(FrameSource):
             if seconds >= due - 1e-6:
                 yield seconds, _retrieved(capture, self._path)
                 due = (int((seconds + 1e-6) * rate) + 1) / rate
+
+    def picked(self, wanted: Collection[int]) -> Iterator[tuple[int, float | None, np.ndarray]]:
+        """Walks from the start (seeking in compressed video is not exact); frames in between are not converted."""
+        left = {k for k in wanted if k >= 0}
+        if not left:
+            return
+        for k, capture in enumerate(self._walk()):
+            if k in left:
+                yield k, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, _retrieved(capture, self._path)
+                left.discard(k)
+                if not left:
+                    return
 
     def _walk(self) -> Iterator[cv2.VideoCapture]:
         """The capture, standing at each frame in turn."""

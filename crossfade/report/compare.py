@@ -12,6 +12,7 @@ from crossfade import visualise
 from crossfade.data.labels import LabelSpace
 from crossfade.errors import UserError
 from crossfade.files import atomic_folder, read_json
+from crossfade.presets import Published
 from crossfade.report.figures import write_figures
 from crossfade.report.page import PictureRow, Pictures, page
 from crossfade.report.results import BASELINE, BOUND, Comparison, Recipe, read_results
@@ -29,6 +30,7 @@ def compare(
     notes: Sequence[str] = (),
     title: str = "",
     seeds: Sequence[int] | None = None,
+    published: Published | None = None,
 ) -> Comparison:
     """Write reports/<pair>: comparison.md, comparison.csv, figures/, strips/, videos/, index.html; all or nothing.
 
@@ -42,6 +44,7 @@ def compare(
         notes: sentences the reader must know.
         title: the pair in words, for example "street_plain → street_camera".
         seeds: which; all found when not given.
+        published: results to show beside the measured ones, marked as such.
 
     Returns:
         The results, for the terminal table.
@@ -49,7 +52,7 @@ def compare(
     Raises:
         UserError: results are missing or damaged.
     """
-    comparison = read_results(pair, metrics, recipes, notes, title, seeds)
+    comparison = read_results(pair, metrics, recipes, notes, title, seeds, published)
     shown = {r.name: evaluations / r.name / f"seed-{min(r.runs)}" for r in comparison.recipes}
     with atomic_folder(folder) as temporary:
         confusions = {r.name: _confusion(evaluations / r.name, r) for r in comparison.recipes}

@@ -11,7 +11,16 @@ import cv2
 import numpy as np
 
 from crossfade.report.results import BOUND, Comparison
-from crossfade.report.tables import best_sentence, checkpoint_word, columns, reading, seeds_word
+from crossfade.report.tables import (
+    PUBLISHED_HEADER,
+    best_sentence,
+    checkpoint_word,
+    columns,
+    published_rows,
+    published_sentence,
+    reading,
+    seeds_word,
+)
 
 STYLE = """
 :root{--ink:#20242c;--soft:#5c6570;--line:#e3e7ec;--paper:#fff;--wash:#f6f7f9;--accent:#2a9d7f}
@@ -93,6 +102,7 @@ def page(comparison: Comparison, pictures: Pictures) -> str:
     parts = [
         _head(comparison),
         _table(comparison),
+        _published(comparison),
         _charts(pictures),
         _rows(pictures),
         _videos(pictures),
@@ -148,6 +158,23 @@ def _table(comparison: Comparison) -> str:
     )
     lines = "".join(f"<li>{_code(line)}</li>" for line in reading(comparison))
     return f'<section><h2>Results</h2>{body}{left}<ul class="reading">{lines}</ul></section>'
+
+
+def _published(comparison: Comparison) -> str:
+    """Published numbers beside the measured ones, each marked as what it is."""
+    if comparison.published is None:
+        return ""
+    heads = "".join(f"<th>{html.escape(word)}</th>" for word in PUBLISHED_HEADER[:-1])
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}"
+        f'<td class="word">{html.escape(note)}</td></tr>'
+        for *cells, note in published_rows(comparison)
+    )
+    return (
+        f'<section><h2>Published and measured</h2><table><thead><tr>{heads}<th class="word">note</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+        f'<ul class="reading"><li>{_code(published_sentence(comparison))}</li></ul></section>'
+    )
 
 
 def _charts(pictures: Pictures) -> str:

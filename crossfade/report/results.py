@@ -9,6 +9,7 @@ from typing import Any
 
 from crossfade.errors import UserError
 from crossfade.files import read_json
+from crossfade.presets import Published
 
 BASELINE, BOUND = "source_only", "oracle"
 """The recipe everything is measured against, and the one nothing should beat."""
@@ -112,6 +113,7 @@ class Comparison:
         left_out: those without, with the reason.
         notes: sentences the reader must know (for example that the evaluation clip was seen unlabelled).
         title: the pair in words, for example "street_plain → street_camera".
+        published: what was published for this setting, if anything.
     """
 
     pair: str
@@ -119,6 +121,7 @@ class Comparison:
     left_out: Sequence[Recipe] = ()
     notes: Sequence[str] = ()
     title: str = ""
+    published: Published | None = None
 
     def recipe(self, name: str) -> Recipe | None:
         """A recipe with results, by name."""
@@ -138,6 +141,11 @@ class Comparison:
     def motion(self) -> str | None:
         """The motion estimator the temporal consistency was measured with."""
         return self.recipes[0].first["temporal_consistency"]["motion"] if self.recipes else None
+
+    def published_miou(self, recipe: Recipe) -> Value:
+        """The recipe's published mean IoU, in [0, 1]."""
+        result = None if self.published is None else self.published.results.get(recipe.name)
+        return Value.of([None if result is None else result.miou / 100])
 
     def gain(self, recipe: Recipe) -> Value:
         """mIoU above the baseline of the same seed, in [-1, 1]."""
@@ -184,6 +192,7 @@ def read_results(
     notes: Sequence[str] = (),
     title: str = "",
     seeds: Sequence[int] | None = None,
+    published: Published | None = None,
 ) -> Comparison:
     """Read metrics/<pair>/<recipe>/seed-<n>.json.
 
@@ -195,6 +204,7 @@ def read_results(
         notes: sentences for the reader.
         title: the pair in words.
         seeds: which; every seed found when not given.
+        published: results to show beside the measured ones.
 
     Raises:
         UserError: the folder is missing or empty, a file is damaged or lacks a number, or one named recipe has none.
@@ -212,6 +222,7 @@ def read_results(
         left_out=[row for row in rows if not row.runs],
         notes=list(notes),
         title=title or pair,
+        published=published,
     )
 
 

@@ -43,6 +43,7 @@ def columns(comparison: Comparison) -> list[Column]:
     """The columns of the headline table: those that have anything to say for this pair."""
     everything = [
         Column("mIoU %", lambda _, r: r.miou, marked=True),
+        Column("published", lambda c, r: c.published_miou(r)),
         Column("gain", lambda c, r: c.gain(r), sign=True),
         Column("gap closed", lambda c, r: c.gap_closed(r), unit=" %"),
         Column(PIXELS, lambda _, r: r.pixel_accuracy),
@@ -87,6 +88,8 @@ def reading(comparison: Comparison) -> list[str]:
             "everything; density: soft neighbourhood density of its predictions, higher = tighter clusters. Look at "
             "the videos before you choose."
         )
+    if comparison.published:
+        lines.append("published: mIoU that a paper or its code states; everything else is measured here.")
     if comparison.recipe(BOUND):
         lines.append(f"`{BOUND}` was trained on the target's labels: an upper bound, not a competitor.")
     if comparison.motion:
@@ -99,6 +102,31 @@ def reading(comparison: Comparison) -> list[str]:
     speed = first["frames_per_second"]
     lines.append(f"Frames/s: the network alone, one frame at a time, on {speed['device']}.")
     return lines
+
+
+def published_rows(comparison: Comparison) -> list[list[str]]:
+    """[method, published mIoU, measured mIoU, measured less published, note], in the order of publication."""
+    rows = []
+    for name, result in comparison.published.results.items() if comparison.published else ():
+        recipe = comparison.recipe(name)
+        miou = Value.of([]) if recipe is None else recipe.miou
+        apart = Value.of([miou.mean - result.miou / 100 if miou.seeds else None])
+        rows.append([name, f"{result.miou:g}", miou.format(100), apart.format(100, sign=True), result.note])
+    return rows
+
+
+PUBLISHED_HEADER = ("method", "published mIoU %", "measured mIoU %", "measured - published", "note")
+
+
+def published_sentence(comparison: Comparison) -> str:
+    """Where the published numbers come from, and what keeps them apart from those measured here."""
+    if comparison.published is None:
+        return ""
+    p = comparison.published
+    return (
+        f"Published: {p.source}. Their checkpoint: {p.rule}. Measured: this run, with the checkpoint the table names; "
+        "– was not run here."
+    )
 
 
 def best_sentence(comparison: Comparison) -> str:
@@ -149,6 +177,10 @@ def markdown(comparison: Comparison, figures: Sequence[tuple[str, str]] = ()) ->
     )
     out += [f"- left out: `{r.name}`: {r.left_out}" for r in comparison.left_out]
     out += ["", *(f"{line}  " for line in reading(comparison)), ""]
+    if comparison.published:
+        out += ["## Published and measured", ""]
+        out += _markdown_table(PUBLISHED_HEADER, published_rows(comparison))
+        out += ["", published_sentence(comparison), ""]
     out += [f"![{caption}]({path})\n" for path, caption in figures]
     if comparison.scored:
         out += ["## IoU by class, %", ""]
@@ -161,7 +193,7 @@ def markdown(comparison: Comparison, figures: Sequence[tuple[str, str]] = ()) ->
 
 def csv_text(comparison: Comparison) -> str:
     """comparison.csv: one row a recipe and seed, fractions in [0, 1], empty where unknown; left-out recipes say why."""
-    header = ["pair", "recipe", "seed", "miou", "pixel_accuracy", "temporal_consistency", "motion"]
+    header = ["pair", "recipe", "seed", "miou", "published_miou", "pixel_accuracy", "temporal_consistency", "motion"]
     header += ["entropy", "neighbourhood_density", "frames_per_second", "gap_closed", "checkpoint"]
     header += [*(f"iou_{c}" for c in comparison.classes), "left_out"]
     file = io.StringIO()
@@ -170,7 +202,7 @@ def csv_text(comparison: Comparison) -> str:
     for recipe in comparison.recipes:
         for seed in sorted(recipe.runs):
             alone = Recipe(recipe.name, {seed: recipe.runs[seed]})
-            values = [alone.miou, alone.pixel_accuracy, alone.temporal_consistency]
+            values = [alone.miou, comparison.published_miou(recipe), alone.pixel_accuracy, alone.temporal_consistency]
             motion = recipe.runs[seed]["temporal_consistency"]["motion"] or ""
             tail = [alone.entropy, alone.neighbourhood_density, alone.speed, comparison.gap_closed(alone)]
             row: list[object] = [comparison.pair, recipe.name, seed, *map(_number, values), motion, *map(_number, tail)]
@@ -204,6 +236,11 @@ def print_table(comparison: Comparison, console: Console | None = None) -> None:
         console.print(f"left out: {recipe.name}: {recipe.left_out}", highlight=False, markup=False)
     for note in comparison.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
+    if comparison.published:
+        others = [f"{row[0]} {row[1]}" for row in published_rows(comparison) if comparison.recipe(row[0]) is None]
+        if others:
+            console.print(f"published, not run here: {', '.join(others)}", highlight=False, markup=False)
+        console.print(published_sentence(comparison), highlight=False, markup=False)
     sentence = best_sentence(comparison)
     if sentence:
         console.print(sentence, highlight=False, markup=False)

@@ -1,16 +1,22 @@
 """SYNTHIA, VIPER and Cityscapes as they unpack, written tiny and byte-faithful, and the graph run over them."""
 
 import re
+import struct
+import zlib
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from test_bdd import bdd
+from test_camvid_full import scene
+from test_vspw import vspw
+from tiny_layouts import SIZE, ids, index, photo, refusal, write, write_palette
 
 from crossfade.data import prepare_data_set
 from crossfade.data.labels import load_label_space
 from crossfade.data.loading import ClipDataset, Domain
 from crossfade.data.manifest import Manifest
+from crossfade.data.video import VideoWriter
 from crossfade.errors import UserError
 from crossfade.experiment import Place
 from crossfade.metrics.accuracy import ConfusionMatrix
@@ -19,35 +25,17 @@ from crossfade.motion.parameters import MotionParameters
 from crossfade.pair_index import index_pair
 from crossfade.params import Pair
 
-SIZE = (40, 64)
 
-
-def photo(seed: int, rows: int = SIZE[0]) -> np.ndarray:
-    """Something with texture."""
-    small = np.random.default_rng(seed).integers(0, 255, (8, 12, 3), np.uint8)
-    return cv2.resize(small, (SIZE[1], rows), interpolation=cv2.INTER_CUBIC)
-
-
-def ids(values: list[int], rows: int = SIZE[0]) -> np.ndarray:
-    """Columns of ids."""
-    return np.repeat(np.repeat(np.array(values), SIZE[1] // len(values))[None], rows, 0)
-
-
-def write(path, image) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), image)
-
-
-def synthia(root, layout="archive", frames=4):
+def synthia(root, layout="archive", frames=4, sequence="SEQS-04-DAWN"):
     """760 rows become 48 here: 40 and 8 that are cropped. The class is red, the instance green, both 16 bits."""
     folders = ("RGB/Stereo_Left/Omni_F", "GT/LABELS/Stereo_Left/Omni_F") if layout == "archive" else ("rgb", "label")
     for k in range(frames):
-        write(root / f"SEQS-04-DAWN/{folders[0]}/{k:06d}.png", photo(k, 48))
+        write(root / f"{sequence}/{folders[0]}/{k:06d}.png", photo(k, 48))
         label = np.zeros((48, SIZE[1], 3), np.uint16)
         label[..., 2] = ids([3, 4, 2, 5, 7, 15, 9, 6], 48)
         label[..., 1] = 4000 + k
         label[40:, :, 2] = 12
-        write(root / f"SEQS-04-DAWN/{folders[1]}/{k:06d}.png", label)
+        write(root / f"{sequence}/{folders[1]}/{k:06d}.png", label)
     return {"kind": "synthia", "root": str(root), "crop_bottom": 8}
 
 
@@ -61,27 +49,20 @@ def viper(root, numbers=(9, 10, 19, 20), labelled=(10, 19, 20)):
         label = ids([3, 4, 25, 29, 24, 24, 9, 2])
         label[30:, 24:40] = 24  # the own car: reaches the bottom's middle, and touches the cars beside it
         label[26:30] = 11
-        image = Image.fromarray(label.astype(np.uint8), "P")
-        image.putpalette(palette.ravel().tolist())
-        path = root / f"train/cls/001/001_{k:05d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path)
+        write_palette(root / f"train/cls/001/001_{k:05d}.png", label, palette)
     return {"kind": "viper", "root": str(root)}
 
 
-def cityscapes(root, labels="labelIds"):
+def cityscapes(root, labels="labelIds", images="leftImg8bit_sequence"):
     """Number 19 in aachen, another one in frankfurt; only what is needed of each snippet is there."""
     for split, city, number in (("train", "aachen", 19), ("val", "frankfurt", 294)):
         for k in range(number - 2, number + 1):
-            path = root / f"leftImg8bit_sequence/{split}/{city}/{city}_000000_{k:06d}_leftImg8bit.png"
+            path = root / f"{images}/{split}/{city}/{city}_000000_{k:06d}_leftImg8bit.png"
             write(path, photo(k))
         values = [7, 8, 11, 24, 25, 26, 33, 0] if labels == "labelIds" else [0, 1, 2, 11, 12, 13, 18, 255]
-        write(root / f"gtFine/{split}/{city}/{city}_000000_{number:06d}_gtFine_{labels}.png", ids(values))
-    return {"kind": "cityscapes", "root": str(root), "labels": labels}
-
-
-def index(raw, tmp_path, name="data_set") -> Manifest:
-    return prepare_data_set(raw, tmp_path / "data" / name)
+        tree, kind = ("gtFine_19", "labelIds") if labels == "gtFine_19" else ("gtFine", labels)
+        write(root / f"{tree}/{split}/{city}/{city}_000000_{number:06d}_gtFine_{kind}.png", ids(values))
+    return {"kind": "cityscapes", "root": str(root), "labels": labels, "images": images}
 
 
 @pytest.mark.parametrize("layout", ["archive", "flattened"])
@@ -95,6 +76,70 @@ def test_synthia_labels_are_the_red_channel_and_the_bottom_is_cut(tmp_path, layo
     mapped = load_label_space("synthia12").map(label, manifest.labels, "here")
     assert np.unique(mapped).tolist() == list(range(8))
     assert not list((tmp_path / "data").rglob("*.png"))
+
+
+def test_synthia_s_folder_may_have_the_archive_s_name_and_labels_two_channels(tmp_path):
+    """Class in the first of two 16-bit channels (grey and alpha to a reader of PNG)."""
+    raw = synthia(tmp_path / "raw", sequence="SYNTHIA-SEQS-04-DAWN")
+    for path in (tmp_path / "raw").rglob("GT/**/*.png"):
+        label = np.stack([np.vstack([ids([3, 4, 2, 5, 7, 15, 9, 6], 48)]), np.full((48, 64), 4001)], -1)
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in label)
+        header = struct.pack(">IIBBBBB", 64, 48, 16, 4, 0, 0, 0)
+        parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+        chunks = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts)
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    manifest = index(raw, tmp_path)
+    (video,) = manifest.videos
+    assert video.name == "SEQS-04-DAWN"
+    assert np.array_equal(manifest.label(str(video.frames[2].label)), ids([3, 4, 2, 5, 7, 15, 9, 6]))
+
+
+def test_viper_s_labels_of_neighbours_are_used_where_they_are_there(tmp_path):
+    manifest = index(viper(tmp_path / "raw"), tmp_path)
+    assert [[f.label is not None for f in v.frames] for v in manifest.videos] == [[False, True], [True, True]]
+    domain = Domain(manifest, None, load_label_space("viper15"), SIZE, ("train",))
+    clip = ClipDataset(domain, (-1, 0), labels=True)[0]
+    assert clip.labels is not None
+    assert (clip.labels[0, 0] == 255).all()  # nothing is known of it
+    assert clip.labels[0, 1, 0, ::8].tolist() == [0, 1, 255, 255, 10, 10, 2, 8]
+
+
+def test_a_list_chooses_frames_of_cityscapes(tmp_path):
+    """DAVSS parts image and label by a space, ETC by a tab, TPS names images alone."""
+    raw = cityscapes(tmp_path / "raw", images="leftImg8bit")
+    for k in range(580, 583):
+        write(tmp_path / f"raw/leftImg8bit/val/frankfurt/frankfurt_000000_{k:06d}_leftImg8bit.png", photo(k))
+    write(tmp_path / "raw/gtFine/val/frankfurt/frankfurt_000000_000582_gtFine_labelIds.png", ids([7] * 8))
+    (tmp_path / "raw/gtFine/val/munster").mkdir()  # a city that the list leaves out need not be there
+    assert len(index(raw | {"splits": ["train"]}, tmp_path).videos) == 1
+    base = "frankfurt/frankfurt_000000_000582"
+    both = (f"leftImg8bit/val/{base}_leftImg8bit.png", f"gtFine/val/{base}_gtFine_labelTrainIds.png")
+    path = tmp_path / "val.lst"
+    raw |= {"splits": ["val"], "lists": {"val": str(path)}}
+    for line in (" ".join(both), "\t".join(both), f"{base}_leftImg8bit.png"):
+        path.write_text(line + "\n")
+        manifest = index(raw, tmp_path)
+        assert [v.name for v in manifest.videos] == ["frankfurt_000000_000582"]
+        assert [f.label is not None for f in manifest.videos[0].frames] == [False, False, True]
+    path.write_text(both[0] + " " + both[1].replace("582", "294"))
+    assert "line 1 of" in refusal(raw, tmp_path)
+    assert "image and label are of different frames" in refusal(raw, tmp_path)
+    path.write_text("\nfrankfurt/frankfurt_000000_000583_leftImg8bit.png\n")
+    assert "line 2 of" in refusal(raw, tmp_path)
+    assert "has no label under" in refusal(raw, tmp_path)
+    path.write_text("frankfurt\n")
+    assert "'frankfurt' names no frame of Cityscapes" in refusal(raw, tmp_path)
+
+
+def test_cityscapes_to_camvid(tmp_path):
+    """Sources of 19 classes and of label ids meet CamVid's eleven; a CamVid target keeps its own."""
+    space = load_label_space("camvid11")
+    expected = ["road", "pavement", "building", "pedestrian", "bicyclist", "car", "bicyclist", None]
+    for labels in ("labelIds", "labelTrainIds"):
+        manifest = index(cityscapes(tmp_path / labels, labels), tmp_path, labels)
+        domain = Domain(manifest, None, space, SIZE, ("train",))
+        row = domain.label(str(domain.videos[0].frames[-1].label))[0, ::8]
+        assert [None if k == 255 else space.classes[k] for k in row] == expected
 
 
 def test_viper_is_read_by_index_never_by_colour(tmp_path):
@@ -112,7 +157,7 @@ def test_viper_is_read_by_index_never_by_colour(tmp_path):
     assert (space.map(label, "viper", "here")[0, 16:32] == 255).all()  # neither van nor train is a class of viper15
 
 
-@pytest.mark.parametrize("labels", ["labelIds", "labelTrainIds"])
+@pytest.mark.parametrize("labels", ["labelIds", "labelTrainIds", "gtFine_19"])
 def test_the_label_files_of_cityscapes_say_which_frame_is_labelled(tmp_path, labels):
     manifest = index(cityscapes(tmp_path / "raw", labels), tmp_path)
     assert [(v.split, v.name) for v in manifest.videos] == [
@@ -143,6 +188,46 @@ def test_the_published_pairs_go_through_motion_and_index(tmp_path, source, space
     assert clip.labels is not None
     assert (clip.labels[0, 0] == 255).all()  # the earlier frame has no label
     assert clip.labels[0, 1, 0, 0] == 0
+    assert (1, 0) in clip.motion
+
+
+def camvid_full(root):
+    """Stills with neighbours out of videos: refs into the data folder, and absolute ones."""
+    with VideoWriter(root / "videos/0016E5.mp4", 30) as writer:
+        for k in range(12):
+            writer.add(scene(k))
+    for number in (3, 6):
+        write(root / f"701_StillsRaw_full/0016E5_{number:05d}.png", scene(number + 1)[..., ::-1])
+        colours = load_label_space("camvid32").colours[[8, 11, 2, 25, 29, 20, 14, 31]]
+        painted = np.repeat(np.repeat(colours[None], 12, 1), 72, 0).astype(np.uint8)
+        write(root / f"LabeledApproved_full/0016E5_{number:05d}_L.png", painted[..., ::-1])
+    for split, number in (("train", 3), ("val", 6)):
+        (root / f"{split}.txt").write_text(f"0016E5_{number:05d}\n")
+    raw = {"kind": "camvid", "root": str(root), "layout": "full", "lists": "."}
+    return raw | {"sequences": "videos", "before": 2}
+
+
+def vspw_twice(root):
+    return vspw(root) | {"splits": ["train", "val"]}
+
+
+@pytest.mark.parametrize(
+    "source, target, space",
+    [(cityscapes, camvid_full, "camvid11"), (viper, bdd, "viper15"), (vspw_twice, vspw_twice, "vspw124")],
+)
+def test_pairs_of_the_other_data_sets_go_through_motion_and_index(tmp_path, source, target, space):
+    place = Place(tmp_path)
+    for name, raw in (("source", source(tmp_path / "a")), ("target", target(tmp_path / "b"))):
+        manifest = prepare_data_set(raw, place.data(name))
+        estimate_data_set(manifest, MotionParameters(preset="fast", max_gap=0.3), place.motion(name), 1)
+    adapt_on = ("train", "val") if target is not vspw_twice else ("train",)
+    pair = Pair(source="source", target="target", label_space=space, size=(32, 64), adapt_on=adapt_on)
+    assert "checked" in index_pair(place, "pair", pair)[-1]
+    manifest = Manifest.load(place.data("target"))
+    domain = Domain(manifest, place.motion("target"), load_label_space(space), (32, 64), ("val",))
+    clip = ClipDataset(domain, (-1, 0), [(1, 0)], labels=True)[0]
+    assert clip.labels is not None
+    assert (clip.labels[0, -1] != 255).any()
     assert (1, 0) in clip.motion
 
 

@@ -1,0 +1,45 @@
+"""The recipes of the published pairs run: every quirk together, a clip a step."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from toy_network import ToyFrame, toy_clip
+
+from crossfade.data.labels import load_label_space
+from crossfade.methods import build_method
+from crossfade.params import check_params
+from crossfade.presets import switched_to
+from crossfade.temporal import TEMPORAL
+from crossfade.temporal.video_network import VideoNetwork
+
+SHIPPED = (Path(__file__).resolve().parents[2] / "params.yaml").read_text()
+FUSED = {"source_fused", "target_fused", "self_training", "self_training_aux", "alignment_mmd"}
+TERMS = {
+    "source_only": {"supervised", "supervised_aux"},
+    "oracle": {"supervised", "supervised_aux"},
+    "advent": {"source", "source_aux", "target", "target_aux"},
+    "tps": {"source", "source_aux", "target", "target_aux"},
+    "stcl": {"source", "source_aux"} | FUSED,
+}
+PRESETS = ("synthia_cityscapes_resnet101", "viper_cityscapes_resnet101")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("recipe", ["source_only", "advent", "tps", "stcl", "oracle"])
+def test_a_step_of_every_published_recipe(preset, recipe):
+    params = check_params(switched_to(SHIPPED, preset))
+    chosen = params.recipes[recipe]
+    classes = load_label_space(params.pairs[preset].label_space).classes
+    torch.manual_seed(0)
+    network = VideoNetwork(ToyFrame(len(classes)), TEMPORAL[chosen.temporal](len(classes))).train()
+    raw = {key: value for key, value in chosen.method.items() if key != "name"}
+    method = build_method(str(chosen.method["name"]), raw, network, classes)
+    asked = (method.source_needs, method.target_needs)
+    sides = [None if needs is None else toy_clip(needs, batch=1) for needs in asked]
+    for step in range(3):
+        terms = method.step(step, 4, *sides).terms
+        total = torch.stack(list(terms.values())).sum()
+        assert torch.isfinite(total)
+        total.backward()
+    assert set(terms) == TERMS[recipe]
