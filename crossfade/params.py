@@ -15,12 +15,8 @@ from crossfade.methods import METHODS, Method, method_parameters, reads_too_much
 from crossfade.motion.parameters import MotionParameters
 from crossfade.networks import FRAME_NETWORKS, NetworkParameters
 from crossfade.params_text import parse
-<<<<<<< HEAD
-from crossfade.temporal import TEMPORAL, ModelParameters, TemporalParameters, temporal_arguments
-=======
 from crossfade.presets import read_published
-from crossfade.temporal import TEMPORAL
->>>>>>> data
+from crossfade.temporal import TEMPORAL, ModelParameters, TemporalParameters, temporal_arguments
 from crossfade.training import TrainingParameters
 
 FILE = Path("params.yaml")
