@@ -1,7 +1,7 @@
 """Video consistency: does what stays the same in truth stay the same in the prediction, over C frames?
 
-VC (Miao et al., CVPR 2021) asks only that the prediction stays, not that it is right: one class everywhere scores 1. VEC
-(DTERN) asks that it stays and is right. Both need labels on C consecutive frames, so a data set that labels single
+VC (Miao et al., CVPR 2021) asks only that the prediction stays, not that it is right: one class everywhere scores 1.
+VEC (DTERN) asks that it stays and is right. Both need labels on C consecutive frames, so a data set that labels single
 frames of a video has neither.
 
 VEC is PROVISIONAL: its paper could not be checked and its code was never published. The two readings here are those of
