@@ -70,7 +70,7 @@ class ConfusionMatrix:
         hits = self.counts.diagonal().double()
         true, predicted = self.counts.sum(1).double(), self.counts.sum(0).double()
         union = true + predicted - hits
-        shown = {"truth": true > 0, "either": union > 0, "all": union >= 0}[present]
+        shown = {"truth": true > 0, "either": union > 0, "all": (true.sum() > 0).expand_as(hits)}[present]
         return torch.where(shown, hits / union.clamp(min=1), torch.full_like(hits, torch.nan))
 
     def miou(self, present: Presence = "truth", leave_out: Sequence[int] = ()) -> float:

@@ -75,7 +75,7 @@ class TemporalConsistency:
 
     def value(self) -> float:
         """The consistency in [0, 1]: mIoU over the form's classes; nan when no pixel could be compared."""
-        return self._matrix.miou(CLASSES_OF[self.form]) if self.pixels else float("nan")
+        return self._matrix.miou(CLASSES_OF[self.form])
 
     def agreement(self) -> float:
         """Share of compared pixels that keep their class, in [0, 1]; nan when no pixel could be compared."""
