@@ -130,4 +130,5 @@ def view(vectors: Floats, method: Literal["pca", "tsne"] = "pca") -> Floats:
     if method == "pca":
         return np.asarray(PCA(2, svd_solver="full").fit_transform(scaled), np.float32)
     perplexity = min(30.0, (len(vectors) - 1) / 3)
-    return np.asarray(TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(scaled), np.float32)
+    placed = TSNE(2, perplexity=perplexity, init="pca", max_iter=500, random_state=0).fit_transform(scaled)
+    return np.asarray(placed, np.float32)
