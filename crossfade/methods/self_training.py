@@ -14,12 +14,14 @@ from torch import Tensor
 from crossfade.data.augment import (
     GeometricParameters,
     PhotometricParameters,
+    draw_placement,
     geometric,
     photometric,
     photometric_frames,
+    transform,
 )
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, StepOutput
+from crossfade.methods.base import ClipNeeds, Guess, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.pseudo_labels import Weighting, confidence_weight
@@ -87,7 +89,8 @@ class SelfTraining(TaughtMethod):
         assert source is not None
         assert target is not None
         p = self.parameters
-        source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
+        source, placement = geometric(source, p.source_geometric), draw_placement(target, p.target_geometric)
+        target = transform(target, *placement)
         probabilities = self.teacher.predict(target.frames, target.motion)
         confidence, pseudo = probabilities.max(1)
         train_mode(self.network, p.student_statistics)
@@ -107,7 +110,8 @@ class SelfTraining(TaughtMethod):
         if output.now.aux is not None and p.aux_weight > 0:
             terms["mixed_aux"] = p.target_weight * p.aux_weight * cross_entropy(output.now.aux, labels, weights)
         figures = {"mixed": mixed_figure({"mixed": (frames, mixed.labels)}, self.num_classes)} if draw else {}
-        return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures)
+        guess = Guess(target.names, pseudo, confidence, placement)
+        return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures, guess)
 
     def _mix(self, source: Clip, target: Clip, pseudo: Tensor, weight: Tensor) -> Mixed:
         """Paste source classes onto the target; only "now" has pseudo labels, older frames are just pixels."""

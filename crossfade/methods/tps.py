@@ -16,12 +16,14 @@ from torch import Tensor
 from crossfade.data.augment import (
     GeometricParameters,
     PhotometricParameters,
+    draw_placement,
     geometric,
     photometric,
     photometric_frames,
+    transform,
 )
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, StepOutput
+from crossfade.methods.base import ClipNeeds, Guess, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.labeller import LabelParameters, pseudo_labels
@@ -91,7 +93,8 @@ class TPS(TaughtMethod):
         assert source is not None
         assert target is not None
         p = self.parameters
-        source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
+        source, placement = geometric(source, p.source_geometric), draw_placement(target, p.target_geometric)
+        target = transform(target, *placement)
         train_mode(self.network, "batch")
         if p.labels.labeller == "ema":
             with self.teacher.following():
@@ -118,4 +121,4 @@ class TPS(TaughtMethod):
         if draw:
             shown_labels = labels[:, None].expand(-1, frames.shape[1], -1, -1)
             figures = {"target": mixed_figure({"target": (frames, shown_labels)}, self.num_classes)}
-        return StepOutput(terms, scalars, figures)
+        return StepOutput(terms, scalars, figures, Guess(target.names, labels, confidence, placement))
