@@ -5,7 +5,7 @@ import torch
 
 from crossfade.data.loading import Domain, frame_to_tensor, resize_labels
 from crossfade.gallery import spread_evenly
-from crossfade.metrics.domain_gap import CategoryFeatures
+from crossfade.metrics.domain_gap import FOLDS, CategoryFeatures
 from crossfade.networks.base import upsample
 from crossfade.objectives.alignment import class_centroids
 from crossfade.temporal.video_network import VideoNetwork
@@ -31,14 +31,16 @@ def category_features(
         frames: how many at most.
     """
     known = [
-        (group, frame)
-        for group, video in enumerate(domain.videos)
+        (number, frame)
+        for number, video in enumerate(domain.videos)
         for frame in video.frames
         if frame.label is not None or not labels
     ]
     vectors, classes, groups = [np.zeros((0, 0), np.float32)], [np.zeros(0, np.int64)], []
-    for place in sorted(spread_evenly(range(len(known)), frames)):
-        group, frame = known[place]
+    chosen = [known[place] for place in sorted(spread_evenly(range(len(known)), frames))]
+    few = len({video for video, _ in chosen}) < FOLDS
+    for place, (video, frame) in enumerate(chosen):
+        group = place * FOLDS // len(chosen) if few else video
         _, image = frame_to_tensor(domain.manifest.image(frame.image), domain.size)
         output = network.frame(image.to(device))
         grid = (output.embedding.shape[-2], output.embedding.shape[-1])

@@ -25,7 +25,8 @@ class CategoryFeatures:
     Attributes:
         vectors: (N, D) float32, the mean feature of one class in one frame.
         classes: (N,) int64, which class.
-        groups: (N,) int64, which video; vectors of one video are alike, so they are never both learned from and tested.
+        groups: (N,) int64, which video, or which stretch of frames where there are few videos; vectors of one group are
+            alike, so they are never both learned from and tested.
     """
 
     vectors: Floats
