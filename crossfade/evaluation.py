@@ -3,8 +3,8 @@
 import csv
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,20 @@ from crossfade.files import atomic_folder, read_json, write_json
 from crossfade.gallery import Gallery, Strip, spread_evenly, write_clip
 from crossfade.inference import frame_logits, labels_at, predict_frame
 from crossfade.metrics.accuracy import ConfusionMatrix
-from crossfade.metrics.consistency import TemporalConsistency
+from crossfade.metrics.consistency import Form, TemporalConsistency
 from crossfade.metrics.label_free import LabelFreeScores
+from crossfade.metrics.video_consistency import VideoConsistency
+from crossfade.motion.field import Motion
 from crossfade.temporal.video_network import VideoNetwork
 
 WARM_UP = 3
 """Frames left out of the timing."""
 DECODED = 20
 """Frames whose decoding is timed."""
+PUBLISHED: tuple[Form, ...] = ("vspw", "etc")
+"""Published forms of the temporal consistency that are measured besides."""
+DENSE = 0.25
+"""Labelled frames further apart than this, in seconds, are not the consecutive ones that video consistency is about."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +62,18 @@ class Evaluation:
 
     Attributes:
         metrics: what metrics/<pair>/<recipe>/seed-<n>.json holds; fractions in [0, 1], None where nothing was
-            measured: miou, iou (by class name; None for a class the truth never shows), pixel_accuracy,
-            temporal_consistency {value, motion, pixels, agreement}, label_free {entropy, neighbourhood_density},
-            frames_per_second {network, with_decoding, device}, frames (labelled ones), checkpoint {which, rule}.
+            measured: miou, miou_over {either, all} (other readings, see `ConfusionMatrix.iou`), iou (by class name,
+            None for a class the truth never shows), pixel_accuracy, temporal_consistency {value, vspw, etc, motion,
+            pixels, agreement}, video_consistency {vc8, vc16, vec8, vec16, windows8, windows16} (None where fewer
+            frames in a row are labelled), label_free {entropy, neighbourhood_density}, frames_per_second {network,
+            with_decoding, device}, frames (labelled ones), checkpoint {which, rule}; from scoring: domain_gap
+            {before, after}.
         confusion: (K, K) int64, row = truth, column = prediction.
         classes: names in order.
         strips: a few frames: frame, truth, reference, prediction.
         clip: frames of the side-by-side video.
         rate: its frames per second.
+        features: arrays for features.npz: what the domain gap was measured on.
     """
 
     metrics: dict[str, Any]
@@ -72,6 +82,7 @@ class Evaluation:
     strips: list[Strip]
     clip: list[np.ndarray]
     rate: float
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def per_class(self) -> list[dict[str, Any]]:
         """One row a class: name, iou, share of true pixels, share of predicted pixels."""
@@ -87,7 +98,7 @@ class Evaluation:
         ]
 
     def save(self, folder: Path) -> None:
-        """Write confusion.csv, classes.csv, strips/, panels/, side_by_side.mp4 and index.json; all of it or nothing."""
+        """Write the tables, features.npz, strips/, panels/, side_by_side.mp4 and index.json; all of it or nothing."""
         with atomic_folder(folder) as temporary:
             rows = [[name, *map(int, row)] for name, row in zip(self.classes, self.confusion, strict=True)]
             _write_csv(temporary / "confusion.csv", [["truth \\ prediction", *self.classes], *rows])
@@ -101,6 +112,8 @@ class Evaluation:
                     files[caption] = f"panels/{k:02d}-{caption}.png"
                     _write_image(temporary / files[caption], image)
                 index.append({"name": strip.name, "strip": f"strips/{k:02d}.png", "panels": files})
+            if self.features:
+                np.savez_compressed(temporary / "features.npz", **self.features)  # type: ignore[arg-type]
             if self.clip:
                 write_clip(temporary / "side_by_side.mp4", self.clip, self.rate)
             write_json(temporary / "index.json", {"strips": index, "video": "side_by_side.mp4" if self.clip else None})
@@ -167,6 +180,8 @@ class _Scores:
         self.leave_out = leave_out
         self.accuracy = ConfusionMatrix(num_classes)
         self.consistency = TemporalConsistency(num_classes)
+        self.published = {form: TemporalConsistency(num_classes, form) for form in PUBLISHED}
+        self.video = VideoConsistency(num_classes)
         self.label_free = LabelFreeScores()
         self.frames = 0
         self.seconds: list[float] = []
@@ -180,13 +195,23 @@ class _Scores:
         measured = self.consistency.pixels > 0
         return {
             "miou": _number(self.accuracy.miou(leave_out=self.leave_out)),
+            "miou_over": {
+                "either": _number(self.accuracy.miou("either", self.leave_out)),
+                "all": _number(self.accuracy.miou("all", self.leave_out)),
+            },
             "iou": {name: _number(v) for name, v in zip(classes, self.accuracy.iou().tolist(), strict=True)},
             "pixel_accuracy": _number(self.accuracy.pixel_accuracy()),
             "temporal_consistency": {
                 "value": _number(self.consistency.value()),
                 "agreement": _number(self.consistency.agreement()),
+                **{form: _number(metric.value()) for form, metric in self.published.items()},
                 "motion": motion if measured else None,
                 "pixels": self.consistency.pixels,
+            },
+            "video_consistency": {
+                **{f"vc{window}": _number(self.video.vc(window)) for window in self.video.windows},
+                **{f"vec{window}": _number(self.video.vec(window)) for window in self.video.windows},
+                **{f"windows{window}": self.video.counted(window) for window in self.video.windows},
             },
             "label_free": {
                 "entropy": _number(self.label_free.entropy()),
@@ -214,6 +239,7 @@ def _evaluate_video(
     """Stream one video; `first` is the position of its first frame in the whole evaluation."""
     streams = [network.stream() for network in networks]
     previous: torch.Tensor | None = None
+    to_next = _motion_to_next(domain, video)
     for k, seen in enumerate(frames_in_order(domain, video)):
         native = domain.size if seen.label is None else (seen.label.shape[-2], seen.label.shape[-1])
         start = time.perf_counter()
@@ -221,12 +247,19 @@ def _evaluate_video(
         prediction = labels_at(logits, native).cpu()
         scores.seconds.append(time.perf_counter() - start)
         scores.label_free.update(logits)
+        if k > 0 and seen.time - video.frames[k - 1].time > DENSE:
+            scores.video.end_video()
         if seen.label is not None:
             scores.accuracy.update(prediction, seen.label.view_as(prediction))
             scores.frames += 1
+        scores.video.update(prediction, None if seen.label is None else seen.label.view_as(prediction))
         on_grid = _resized(prediction, domain.size)
         if previous is not None and seen.motion is not None:
             scores.consistency.update(on_grid, previous, seen.motion)
+        from_previous = next(to_next)
+        if previous is not None and from_previous is not None:
+            for metric in scores.published.values():
+                metric.update(previous, on_grid, from_previous)
         previous = on_grid
         other = None
         if len(streams) > 1 and first + k <= gallery.last:
@@ -236,6 +269,18 @@ def _evaluate_video(
             truth = None if seen.label is None else seen.label.reshape(native).numpy()
             name = f"{video.split}/{video.name}/{k}"
             gallery.add(first + k, name, image, truth, prediction[0].numpy(), other)
+    scores.video.end_video()
+
+
+def _motion_to_next(domain: Domain, video: Video) -> Iterator[Motion | None]:
+    """Frame by frame the motion of the frame before to this one, which the published consistencies ask for."""
+    archive = domain.archive(video)
+    for k in range(len(video.frames)):
+        if archive is None or (k - 1, k) not in archive.pairs:
+            yield None
+        else:
+            flow, valid = archive.read(k - 1, k)
+            yield Motion(torch.from_numpy(flow)[None], torch.from_numpy(valid)[None, None]).resized(domain.size)
 
 
 def _resized(labels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -1,9 +1,10 @@
 """From params.yaml to running parts: the two sides of a pair, a recipe's network and method."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from crossfade.data.checks import count_classes
 from crossfade.data.labels import LabelSpace, load_label_space
 from crossfade.data.loading import ClipDataset, Domain
 from crossfade.data.manifest import Manifest
+from crossfade.diagnosis import Diagnosis
 from crossfade.errors import UserError
 from crossfade.files import atomic_folder, read_json, write_json
 from crossfade.methods import build_method, weigh_classes
@@ -126,6 +128,7 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
     """Adapt the pretrained network with a recipe; writes models/<pair>/<recipe>/seed-<n>.
 
     A method that needs labels the target does not have is left out: the folder holds left_out.json with the reason.
+    With CROSSFADE_DIAGNOSE=on the pseudo labels are compared with the true ones on the way (`crossfade.diagnosis`).
     """
     pair, recipe = params.pairs[pair_name], params.recipe(recipe_name)
     training = params.training_of(recipe_name)
@@ -166,6 +169,8 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
         "pretrained": {"mlflow_run": read_run(origin).get("mlflow_run"), "weights": start.description["weights"]},
     }
     what = f"{pair_name} {recipe_name} seed {seed}"
+    if os.environ.get("CROSSFADE_DIAGNOSE", "off") == "on":
+        knobs = replace(knobs, diagnosis=Diagnosis(_labelled_target(target, pair)))
     run = _Run(place, folder, what, ("adapt", pair_name, recipe_name, f"seed-{seed}"), facts)
     tracker = open_tracker(pair_name, f"{recipe_name} seed-{seed}", memo=run.memo)
     return run.train(method, (source, target), training, parameters, tracker, accelerator, knobs)
@@ -294,7 +299,7 @@ def _started_from(
 
 
 def _labelled_target(target: Domain, pair: Pair) -> Domain:
-    """The target for the oracle: the adaptation splits without the evaluation split."""
+    """The target for the oracle and for a diagnosis: the adaptation splits without the evaluation split."""
     splits = tuple(split for split in target.splits if split != pair.evaluate_on)
     return Domain(target.manifest, target.motion, target.label_space, target.size, splits)
 

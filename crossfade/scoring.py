@@ -1,14 +1,23 @@
 """Score a trained model of a pair: metrics, pictures, and the same again in the run's MLflow record."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from crossfade.category_features import category_features
+from crossfade.data.loading import Domain
 from crossfade.device import choose_device
-from crossfade.evaluation import Evaluation, Options, evaluate
-from crossfade.experiment import LEFT_OUT, TARGET, Place, open_domain
+from crossfade.evaluation import PUBLISHED, Evaluation, Options, evaluate
+from crossfade.experiment import LEFT_OUT, SOURCE, TARGET, Place, open_domain
 from crossfade.files import atomic_folder, read_json, write_json
+from crossfade.metrics.domain_gap import domain_gap
 from crossfade.model_folder import load_model
 from crossfade.params import Params
 from crossfade.runs import read_run
+from crossfade.temporal.video_network import VideoNetwork
 from crossfade.tracking import NoTracker, Tracker, open_tracker
 
 HEADLINES = ("miou", "pixel_accuracy")
@@ -32,14 +41,18 @@ def score(place: Place, params: Params, pair_name: str, recipe: str, seed: int, 
     run = read_run(folder)
     model = load_model(folder, domain.label_space)
     reference = load_model(place.pretrained(pair_name, run["network"], seed), domain.label_space)
+    chosen = choose_device(device)
     result = evaluate(
         model.network,
         domain,
         checkpoint=model.description["checkpoint"],
         reference=reference.network,
-        device=choose_device(device),
+        device=chosen,
         options=Options(recipe=recipe),
     )
+    source = open_domain(place, pair_name, pair, SOURCE, (pair.source_split,))
+    gap, features = measure_gap({"before": reference.network, "after": model.network}, source, domain, chosen)
+    result = replace(result, metrics=result.metrics | {"domain_gap": gap}, features=features)
     result.save(pictures)
     write_json(metrics_file, result.metrics)
     # A failed evaluation stays in DVC's hands; MLflow is told only of whole ones.
@@ -51,11 +64,41 @@ def score(place: Place, params: Params, pair_name: str, recipe: str, seed: int, 
     return f"{pair_name} {recipe} seed {seed}: {said}"
 
 
+def measure_gap(
+    networks: dict[str, VideoNetwork], source: Domain, target: Domain, device: torch.device
+) -> tuple[dict[str, float | None], dict[str, np.ndarray]]:
+    """How far apart the two sides lie in the features of each network (on `device`, in eval mode).
+
+    Of the source the true classes are read, of the target what the network says: no label of the target is read.
+
+    Returns:
+        {network: proxy A-distance in [0, 2], None where too little is shown}, and the arrays that a figure of it needs.
+    """
+    gap: dict[str, float | None] = {}
+    arrays: dict[str, np.ndarray] = {}
+    for name, network in networks.items():
+        sides = {
+            SOURCE: category_features(network, source, labels=True, device=device),
+            TARGET: category_features(network, target, labels=False, device=device),
+        }
+        distance = domain_gap(sides[SOURCE], sides[TARGET])
+        gap[name] = round(distance, 6) if math.isfinite(distance) else None
+        for side, features in sides.items():
+            arrays[f"{name}_{side}_vectors"] = features.vectors.astype(np.float16)
+            arrays[f"{name}_{side}_classes"] = features.classes.astype(np.uint8)
+    return gap, arrays
+
+
 def _record(tracker: Tracker, result: Evaluation, pictures: Path) -> None:
     """Headlines as metrics; the rest as a table, figures and files."""
     numbers = {f"eval/{name}": result.metrics[name] for name in HEADLINES}
     numbers["eval/temporal_consistency"] = result.metrics["temporal_consistency"]["value"]
     numbers |= {f"eval/{name}": value for name, value in result.metrics["label_free"].items()}
+    numbers |= {f"eval/tc_{form}": result.metrics["temporal_consistency"][form] for form in PUBLISHED}
+    numbers |= {
+        f"eval/{name}": value for name, value in result.metrics["video_consistency"].items() if "windows" not in name
+    }
+    numbers["eval/domain_gap"] = result.metrics["domain_gap"]["after"]
     numbers["eval/frames_per_second"] = result.metrics["frames_per_second"]["network"]
     tracker.metrics({name: value for name, value in numbers.items() if value is not None})
     scored = result.metrics["frames"] > 0

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ from crossfade.checkpoints import KEEP, newest_checkpoint, save_checkpoint
 from crossfade.data.clip import Clip
 from crossfade.data.loading import ClipDataset, batches
 from crossfade.device import choose_device
+from crossfade.diagnosis import Diagnosis
 from crossfade.errors import UserError
 from crossfade.methods.base import Method, StepOutput
 from crossfade.optimisation import OptimiserParameters, build_optimiser, set_learning_rate
@@ -65,12 +66,14 @@ class Knobs:
         device: "cpu", "cuda", …; None = a GPU if there is one.
         workers: processes that read ahead.
         compile: torch.compile the per-frame network.
+        diagnosis: is told of every pseudo label, and what it says is logged; see there.
         checkpoint_every, log_every, figure_every: steps; figure_every 0 = no figures.
     """
 
     device: str | None = None
     workers: int = 0
     compile: bool = False
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
     checkpoint_every: int = 100
     log_every: int = 10
     figure_every: int = 100
@@ -174,6 +177,7 @@ def train(
                     output = method.step(step, total, *clips, draw=draw and part + 1 == parameters.accumulate)
                     loss = torch.stack([term.float() for term in output.terms.values()]).sum()
                 accelerator.backward(loss / parameters.accumulate)
+                knobs.diagnosis.see(output.guess)
             if world > 1:
                 _average_over_ranks(network, accelerator)
             if parameters.optimiser.clip_norm:
@@ -181,14 +185,12 @@ def train(
             optimiser.step()
             method.after_step(step)
             last = step + 1 == total
-            if (step + 1) % knobs.log_every == 0 or last:
-                values = _numbers(output, loss, lr, what, step)
-                progress.tell(step + 1, values)
-                if accelerator.is_main_process:
-                    tracker.metrics({**values, "train/seconds_per_step": progress.seconds_per_step}, step + 1)
-            else:
-                progress.tell(step + 1, {})
+            told = (step + 1) % knobs.log_every == 0 or last
+            values = _numbers(output, loss, lr, what, step) | knobs.diagnosis.numbers() if told else {}
+            progress.tell(step + 1, values)
             if accelerator.is_main_process:
+                if values:
+                    tracker.metrics({**values, "train/seconds_per_step": progress.seconds_per_step}, step + 1)
                 for name, figure in output.figures.items():
                     tracker.figure(name, figure, step + 1)
             if (step + 1) % knobs.checkpoint_every == 0 or last:

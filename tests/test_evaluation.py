@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -37,6 +38,31 @@ def test_what_is_wrong_is_counted_as_scikit_learn_counts(tmp_path):
     assert metrics["temporal_consistency"]["value"] == 1.0  # wrong, but steadily so
 
 
+def test_published_readings_are_told_beside_ours(tmp_path):
+    network = reader(wrong=(0, 1, 3, 2))  # a fourth class for blue, of which the truth has none
+    metrics = evaluate(network, video_on_disk(tmp_path), checkpoint=LAST).metrics
+    assert metrics["miou"] == pytest.approx(2 / 3)
+    assert metrics["miou_over"] == {"either": pytest.approx(1 / 2), "all": pytest.approx(1 / 2)}
+    steady = metrics["temporal_consistency"]
+    assert steady["value"] == 1.0
+    assert 0.8 < steady["vspw"] < 1.0  # what the block hides and the border count
+    assert 0.5 < steady["etc"] <= 0.75  # as a mean over four classes of which three are shown
+
+
+def test_video_consistency_needs_labels_in_a_row(tmp_path):
+    domain = video_on_disk(tmp_path / "dense")
+    metrics = evaluate(reader(), domain, checkpoint=LAST).metrics["video_consistency"]
+    assert (metrics["vc8"], metrics["vec8"], metrics["windows8"]) == (1.0, 1.0, 1)
+    assert (metrics["vc16"], metrics["vec16"], metrics["windows16"]) == (None, None, 0)
+    (video,) = domain.videos
+    slow = tuple(replace(frame, time=float(k)) for k, frame in enumerate(video.frames))  # one frame a second
+    gaps = tuple(replace(frame, label=None if k == 3 else frame.label) for k, frame in enumerate(video.frames))
+    for frames in (slow, gaps):
+        sparse = replace(domain, manifest=replace(domain.manifest, videos=(replace(video, frames=frames),)))
+        found = evaluate(reader(), sparse, checkpoint=LAST).metrics["video_consistency"]
+        assert (found["vc8"], found["vec8"], found["windows8"]) == (None, None, 0)
+
+
 def test_speed_is_told_with_and_without_decoding(tmp_path):
     speed = evaluate(reader(), video_on_disk(tmp_path), checkpoint=LAST).metrics["frames_per_second"]
     assert 0 < speed["with_decoding"] < speed["network"]
@@ -45,7 +71,8 @@ def test_speed_is_told_with_and_without_decoding(tmp_path):
 
 def test_without_motion_consistency_is_unknown_not_zero(tmp_path):
     metrics = evaluate(reader(), video_on_disk(tmp_path, motion=False), checkpoint=LAST).metrics
-    assert metrics["temporal_consistency"] == {"value": None, "agreement": None, "motion": None, "pixels": 0}
+    unknown = {"value": None, "agreement": None, "vspw": None, "etc": None, "motion": None, "pixels": 0}
+    assert metrics["temporal_consistency"] == unknown
 
 
 def test_labels_are_scored_at_their_own_size(tmp_path):

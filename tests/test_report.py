@@ -244,7 +244,7 @@ def test_published_numbers_stand_beside_the_measured_ones_marked(tmp_path):
     print_table(read_results("toy", tmp_path / "metrics" / "toy", published=PUBLISHED), console)
     said = console.export_text()
     assert "published, not run here: DA-VSN 49.5" in said
-    assert "published" not in (make(tmp_path / "without") / "comparison.md").read_text().lower()
+    assert "published and measured" not in (make(tmp_path / "without") / "comparison.md").read_text().lower()
 
 
 def test_without_labels_the_report_says_so_and_shows_what_needs_none(tmp_path):

@@ -59,7 +59,7 @@ def scene(k: int, size: tuple[int, int] = (32, 48)) -> np.ndarray:
 def video_on_disk(
     root: Path, frames: int = 8, size: tuple[int, int] = (32, 48), motion: bool = True, labelled: bool = True
 ) -> Domain:
-    """A domain with one video of `scene`s, its labels (a row is ignored) and the exact motion now → previous."""
+    """A domain with one video of `scene`s, its labels (a row is ignored) and the exact motion, both ways."""
     (root / "video").mkdir(parents=True)
     entries = []
     for k in range(frames):
@@ -83,4 +83,7 @@ def write_motion(folder: Path, frames: int, size: tuple[int, int]) -> None:
             flow[0][scene(k, size) == 2] = -2
             came_into_view = (scene(k - 1, size) == 2) & (scene(k, size) != 2)
             writer.add(k, k - 1, flow, ~came_into_view)
+            onward = np.zeros((2, *size), np.float32)
+            onward[0][scene(k - 1, size) == 2] = 2
+            writer.add(k - 1, k, onward, ~((scene(k, size) == 2) & (scene(k - 1, size) != 2)))
     (folder / "index.json").write_text('{"estimator": "exact"}')

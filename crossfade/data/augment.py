@@ -5,6 +5,7 @@ All randomness is drawn from the global torch generator, on the CPU, so that a s
 
 import math
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -70,15 +71,28 @@ NO_PHOTOMETRIC = PhotometricParameters(probability=0.0, grayscale=0.0, blur=0.0,
 NO_GEOMETRIC = GeometricParameters(flip=0.0, scale=(1.0, 1.0))
 
 
+class Placement(NamedTuple):
+    """How clips were mirrored and zoomed; the arguments of `transform`."""
+
+    mirror: Tensor
+    scale: Tensor
+    shift: Tensor
+
+
 def geometric(clip: Clip, parameters: GeometricParameters) -> Clip:
     """One random mirror and zoom a clip, the same for its frames, labels and motion."""
+    return transform(clip, *draw_placement(clip, parameters))
+
+
+def draw_placement(clip: Clip, parameters: GeometricParameters) -> Placement:
+    """A random mirror and zoom for each clip of a batch."""
     batch, (height, width) = clip.frames.shape[0], clip.frames.shape[-2:]
     low, high = (math.log(s) for s in parameters.scale)
     mirror = torch.rand(batch) < parameters.flip
     scale = torch.exp(low + (high - low) * torch.rand(batch))
     place = 2 * torch.rand(batch, 2) - 1
     slack = torch.tensor([width - 1.0, height - 1.0]) / 2 * (1 - 1 / scale).abs()[:, None]
-    return transform(clip, mirror, scale, place * slack)
+    return Placement(mirror, scale, place * slack)
 
 
 def transform(clip: Clip, mirror: Tensor, scale: Tensor, shift: Tensor) -> Clip:

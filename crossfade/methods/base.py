@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossfade.data.augment import Placement
 from crossfade.data.clip import Clip
 
 if TYPE_CHECKING:
@@ -37,6 +38,23 @@ class ClipNeeds:
         return ClipNeeds(tuple(range(-past, 1)), pairs, labels)
 
 
+@dataclass(frozen=True)
+class Guess:
+    """The pseudo labels of a step, for a diagnosis from outside; nothing in training reads them back.
+
+    Attributes:
+        names: of the clips, "split/video/frame-of-now".
+        labels: (B, H, W) int64 pseudo labels of "now", 255 = none.
+        confidence: (B, H, W).
+        placement: how the clips were mirrored and zoomed before they were labelled.
+    """
+
+    names: tuple[str, ...]
+    labels: Tensor
+    confidence: Tensor
+    placement: Placement
+
+
 @dataclass
 class StepOutput:
     """What one step gives back to the loop.
@@ -45,11 +63,13 @@ class StepOutput:
         terms: weighted scalars with gradient; the loss is their sum.
         scalars: further numbers to log (detached).
         figures: (H, W, 3) uint8 pictures by name; only when they were asked for.
+        guess: the target's pseudo labels, of a method that makes some.
     """
 
     terms: dict[str, Tensor]
     scalars: dict[str, float | Tensor] = field(default_factory=dict)
     figures: dict[str, np.ndarray] = field(default_factory=dict)
+    guess: Guess | None = None
 
 
 class Method(ABC):

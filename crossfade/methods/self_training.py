@@ -12,12 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 from crossfade.data.augment import (
     GeometricParameters,
     PhotometricParameters,
+    draw_placement,
     geometric,
     photometric,
     photometric_frames,
+    transform,
 )
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, StepOutput
+from crossfade.methods.base import ClipNeeds, Guess, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.class_mix import class_mix
 from crossfade.methods.figures import mixed_figure
@@ -84,7 +86,8 @@ class SelfTraining(TaughtMethod):
         assert source is not None
         assert target is not None
         p = self.parameters
-        source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
+        source, placement = geometric(source, p.source_geometric), draw_placement(target, p.target_geometric)
+        target = transform(target, *placement)
         probabilities = self.teacher.predict(target.frames, target.motion)
         confidence, pseudo = probabilities.max(1)
         train_mode(self.network, p.student_statistics)
@@ -103,4 +106,5 @@ class SelfTraining(TaughtMethod):
         _, more = supervised_terms(self.network, labelled, "mixed", p.aux_weight, weights, p.target_weight)
         terms |= more
         figures = {"mixed": mixed_figure({"mixed": (frames, mixed.labels)}, self.num_classes)} if draw else {}
-        return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures)
+        guess = Guess(target.names, pseudo, confidence, placement)
+        return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures, guess)

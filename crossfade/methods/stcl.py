@@ -19,15 +19,17 @@ from torch import Tensor
 from crossfade.data.augment import (
     GeometricParameters,
     PhotometricParameters,
+    draw_placement,
     geometric,
     photometric,
     photometric_frames,
+    transform,
     wrapped,
 )
 from crossfade.data.clip import IGNORE, Clip
 from crossfade.data.loading import ClipDataset
 from crossfade.errors import UserError
-from crossfade.methods.base import ClipNeeds, StepOutput
+from crossfade.methods.base import ClipNeeds, Guess, StepOutput
 from crossfade.methods.batch_norm import copy_statistics, train_mode
 from crossfade.methods.category_alignment import AlignmentParameters, CategoryAlignment, View
 from crossfade.methods.feature_blend import BlendParameters, blend_edits
@@ -156,7 +158,8 @@ class STCL(TaughtMethod):
         assert source is not None
         assert target is not None
         p = self.parameters
-        source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
+        source, placement = geometric(source, p.source_geometric), draw_placement(target, p.target_geometric)
+        target = transform(target, *placement)
         pseudo = self._label(step, total, target)
         weight, sure = self.labeller.weigh(pseudo)
         scalars: dict[str, float | Tensor] = {"sure": sure, "confidence": pseudo.confidence[:, -1].mean()}
@@ -193,7 +196,8 @@ class STCL(TaughtMethod):
         terms |= masked_terms(self.network, clean, pseudo.labels[:, -1], weight, p.masked, p.aux_weight)
         if p.alignment.on and target_view is not None:
             terms |= self.aligner.terms(self.network, source_view, target_view)
-        return StepOutput(terms, scalars, figures)
+        guess = Guess(target.names, pseudo.labels[:, -1], pseudo.confidence[:, -1], placement)
+        return StepOutput(terms, scalars, figures, guess)
 
     def state_dict(self) -> dict[str, Any]:
         """Teacher, thresholds, frozen labeller, bank, remembered centroids, templates."""

@@ -16,12 +16,14 @@ from torch import Tensor
 from crossfade.data.augment import (
     GeometricParameters,
     PhotometricParameters,
+    draw_placement,
     geometric,
     photometric,
     photometric_frames,
+    transform,
 )
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, StepOutput
+from crossfade.methods.base import ClipNeeds, Guess, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.labeller import Labeller, LabelParameters
@@ -88,7 +90,8 @@ class TPS(TaughtMethod):
         assert source is not None
         assert target is not None
         p = self.parameters
-        source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
+        source, placement = geometric(source, p.source_geometric), draw_placement(target, p.target_geometric)
+        target = transform(target, *placement)
         train_mode(self.network, "batch")
         pseudo = self.labeller.label_now(self.network, self.teacher, target)
         recoloured = transfer_colour(source.frames, target.now, p.colour_transfer, p.colour_transfer_probability)
@@ -110,7 +113,7 @@ class TPS(TaughtMethod):
         if draw:
             assert labelled.labels is not None
             figures = {"target": mixed_figure({"target": (frames, labelled.labels)}, self.num_classes)}
-        return StepOutput(terms, scalars, figures)
+        return StepOutput(terms, scalars, figures, Guess(target.names, labels, confidence, placement))
 
     def state_dict(self) -> dict[str, Any]:
         """The teacher and the labeller's thresholds."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from crossfade.data.clip import IGNORE
 
-Presence = Literal["truth", "either"]
+Presence = Literal["truth", "either", "all"]
 
 
 @final
@@ -62,13 +62,15 @@ class ConfusionMatrix:
 
         Args:
             present: which classes count as present. "truth": those the truth shows, so that every recipe is averaged
-                over the same classes (VSPW's mIoU; false pixels of an absent class still cost the classes they hide).
-                "either": truth or prediction, as in the published evaluation scripts of ADVENT and its descendants.
+                over the same classes (VSPW's and DTERN's mIoU; false pixels of an absent class still cost the classes
+                they hide). "either": truth or prediction (a class that is only predicted has 0), the nan-mean of the
+                published scripts of ADVENT and its descendants, TMANet and DAVSS. "all": every class, 0 for those
+                that neither has (the plain mean of ETC's script).
         """
         hits = self.counts.diagonal().double()
         true, predicted = self.counts.sum(1).double(), self.counts.sum(0).double()
         union = true + predicted - hits
-        shown = true > 0 if present == "truth" else union > 0
+        shown = {"truth": true > 0, "either": union > 0, "all": (true.sum() > 0).expand_as(hits)}[present]
         return torch.where(shown, hits / union.clamp(min=1), torch.full_like(hits, torch.nan))
 
     def miou(self, present: Presence = "truth", leave_out: Sequence[int] = ()) -> float:

@@ -13,9 +13,11 @@ from crossfade.data.labels import LabelSpace
 from crossfade.errors import UserError
 from crossfade.files import atomic_folder, read_json
 from crossfade.presets import Published
-from crossfade.report.figures import write_figures
+from crossfade.report.figures import save_figure, write_figures
+from crossfade.report.gap_figure import gap_figure, read_clouds
 from crossfade.report.page import PictureRow, Pictures, page
 from crossfade.report.results import BASELINE, BOUND, Comparison, Recipe, read_results
+from crossfade.report.sheets import GAP_FIGURE
 from crossfade.report.tables import csv_text, markdown
 
 
@@ -63,6 +65,9 @@ def compare(
         colours = {
             n: (int(c[0]), int(c[1]), int(c[2])) for n, c in zip(label_space.classes, label_space.colours, strict=True)
         }
+        if clouds := read_clouds(comparison, shown):
+            save_figure(gap_figure(clouds, list(label_space.classes), colours), temporary / "figures" / GAP_FIGURE)
+            figures.append((GAP_FIGURE, "Source and target in the networks' features"))
         linked = [(f"figures/{name}", caption) for name, caption in figures if not name.startswith("confusion-")]
         (temporary / "comparison.md").write_text(markdown(comparison, [*linked, *strips]))
         (temporary / "comparison.csv").write_text(csv_text(comparison))

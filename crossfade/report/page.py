@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from crossfade.report.results import BOUND, Comparison
+from crossfade.report.sheets import sheets
 from crossfade.report.tables import (
     PUBLISHED_HEADER,
     best_sentence,
@@ -45,6 +46,7 @@ tr:last-child td{border-bottom:0}
 ul.reading{color:var(--soft);font-size:13px;margin:12px 0 0;padding-left:18px}
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:20px;align-items:center}
 .pair img,.wide img{max-width:100%;height:auto}
+.drawn{margin-top:16px}
 .strip{display:grid;gap:8px;margin:0 0 14px}
 figure{margin:0}
 figcaption{font-size:12.5px;color:var(--soft);margin:0 0 3px}
@@ -107,6 +109,7 @@ def page(comparison: Comparison, pictures: Pictures) -> str:
         _rows(pictures),
         _videos(pictures),
         _heat(comparison),
+        _sheets(comparison, pictures),
         _confusions(pictures),
     ]
     return (
@@ -241,6 +244,23 @@ def _heat(comparison: Comparison) -> str:
         f'<section><h2>IoU by class, %</h2><table class="heat"><thead><tr><th>class</th>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></section>"
     )
+
+
+def _sheets(comparison: Comparison, pictures: Pictures) -> str:
+    parts = []
+    for sheet in sheets(comparison):
+        heads = "".join(f"<th>{html.escape(word)}</th>" for word in sheet.header)
+        rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in sheet.rows)
+        lines = "".join(f"<li>{_code(line)}</li>" for line in sheet.notes)
+        drawn = pictures.figures.get(sheet.figure)
+        image = (
+            "" if drawn is None else f'<div class="wide drawn"><img src="{data_uri(drawn)}" alt="{sheet.title}"></div>'
+        )
+        parts.append(
+            f"<section><h2>{html.escape(sheet.title)}</h2><table><thead><tr>{heads}</tr></thead>"
+            f'<tbody>{rows}</tbody></table>{image}<ul class="reading">{lines}</ul></section>'
+        )
+    return "".join(parts)
 
 
 def _confusions(pictures: Pictures) -> str:

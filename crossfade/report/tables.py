@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crossfade.report.results import BASELINE, BOUND, Comparison, Recipe, Value
+from crossfade.report.sheets import GAP, TEMPORAL, sheets
 
 PIXELS = "pixels %"
 
@@ -188,6 +189,9 @@ def markdown(comparison: Comparison, figures: Sequence[tuple[str, str]] = ()) ->
             ["class", *(r.name for r in comparison.recipes)],
             [[name, *(r.iou(name).format(100) for r in comparison.recipes)] for name in comparison.classes],
         )
+    for sheet in sheets(comparison):
+        out += ["", f"## {sheet.title}", "", *_markdown_table(sheet.header, sheet.rows), ""]
+        out += [f"{line}  " for line in sheet.notes]
     return "\n".join(out) + "\n"
 
 
@@ -195,7 +199,8 @@ def csv_text(comparison: Comparison) -> str:
     """comparison.csv: one row a recipe and seed, fractions in [0, 1], empty where unknown; left-out recipes say why."""
     header = ["pair", "recipe", "seed", "miou", "published_miou", "pixel_accuracy", "temporal_consistency", "motion"]
     header += ["entropy", "neighbourhood_density", "frames_per_second", "gap_closed", "checkpoint"]
-    header += [*(f"iou_{c}" for c in comparison.classes), "left_out"]
+    further = {**TEMPORAL, **GAP}
+    header += [*further, *(f"iou_{c}" for c in comparison.classes), "left_out"]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
@@ -206,7 +211,8 @@ def csv_text(comparison: Comparison) -> str:
             motion = recipe.runs[seed]["temporal_consistency"]["motion"] or ""
             tail = [alone.entropy, alone.neighbourhood_density, alone.speed, comparison.gap_closed(alone)]
             row: list[object] = [comparison.pair, recipe.name, seed, *map(_number, values), motion, *map(_number, tail)]
-            row += [checkpoint_word(alone), *(_number(alone.iou(c)) for c in comparison.classes), ""]
+            row += [checkpoint_word(alone), *(_number(alone.over_seeds(read)) for _, read in further.values())]
+            row += [*(_number(alone.iou(c)) for c in comparison.classes), ""]
             writer.writerow(row)
     for recipe in comparison.left_out:
         writer.writerow([comparison.pair, recipe.name, *[""] * (len(header) - 3), recipe.left_out])

@@ -47,6 +47,10 @@ def test_absent_classes_are_nan_and_not_averaged():
     assert matrix.miou() == pytest.approx(0.75)
     assert matrix.iou("either")[3] == 0.0
     assert matrix.miou("either") == pytest.approx(0.5)
+    assert matrix.iou("all").tolist() == [1.0, 0.5, 0.0, 0.0, 0.0]
+    assert matrix.miou("all") == pytest.approx(
+        jaccard_score(truth, prediction, labels=range(5), average="macro", zero_division=0)
+    )
 
 
 def test_nothing_counted_is_nan_not_zero():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import jaccard_score
 
-from crossfade.metrics.consistency import TemporalConsistency, warp_vspw
+from crossfade.metrics.consistency import TemporalConsistency, warp_etc, warp_vspw
 from crossfade.motion.field import Motion
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "vspw_warp.npz"
@@ -75,6 +75,11 @@ def test_flicker_costs_what_scikit_learn_says():
     assert metric.value() == pytest.approx(jaccard_score(now.flatten(), previous.flatten(), average="macro"))
 
 
+@pytest.mark.parametrize("form", ["masked", "vspw", "etc"])
+def test_nothing_seen_is_nan(form):
+    assert np.isnan(TemporalConsistency(4, form).value())
+
+
 def test_no_pixel_compared_is_nan():
     motion = Motion(torch.zeros(1, 2, 12, 16), torch.zeros(1, 1, 12, 16, dtype=torch.bool))
     metric = TemporalConsistency(4)
@@ -109,3 +114,40 @@ def test_the_vspw_form_counts_every_pixel():
     assert metric.pixels == 12 * 16
     warped = warp_vspw(following, motion.flow)
     assert metric.value() == pytest.approx(jaccard_score(now.flatten(), warped.flatten(), average="macro"))
+
+
+def test_zero_motion_moves_vspw_s_outermost_pixels_and_nothing_else():
+    ones, motion = torch.ones(1, 48, 64, dtype=torch.int64), torch.zeros(1, 2, 48, 64)
+    warped = warp_vspw(ones, motion)
+    assert 0 < (warped != 1).float().mean() < 0.05
+    assert torch.equal(warped[:, 1:-1, 1:-1], ones[:, 1:-1, 1:-1])
+    assert torch.equal(warp_etc(ones, motion), ones)
+
+
+def test_the_etc_warp_interpolates_numbers_clamps_at_the_border_and_cuts_off():
+    world, random = labels(8, classes=19), np.random.RandomState(9)
+    flow = (3 * random.standard_normal((1, 2, 12, 16))).astype(np.float32)
+    said = world[0].numpy().astype(np.float64)
+    expected = np.zeros((12, 16), np.int64)
+    for y in range(12):
+        for x in range(16):
+            across, down = np.clip(x + flow[0, 0, y, x], 0, 15), np.clip(y + flow[0, 1, y, x], 0, 11)
+            left, top = min(int(across), 14), min(int(down), 10)
+            a, b = across - left, down - top
+            upper = (1 - a) * said[top, left] + a * said[top, left + 1]
+            lower = (1 - a) * said[top + 1, left] + a * said[top + 1, left + 1]
+            expected[y, x] = int((1 - b) * upper + b * lower + 1e-4)
+    assert np.array_equal(warp_etc(world, torch.from_numpy(flow))[0].numpy(), expected)
+    half = torch.tensor([0.5, 0.0]).view(1, 2, 1, 1).expand(1, 2, 1, 2)
+    assert warp_etc(torch.tensor([[[0, 13]]]), half).tolist() == [[[6, 13]]]  # a 6 that nobody predicted
+
+
+def test_the_etc_form_sums_over_pairs_and_averages_all_classes():
+    metric = TemporalConsistency(6, form="etc")
+    pairs = [(labels(7), labels(9)), (labels(10), labels(10))]
+    for now, following in pairs:
+        metric.update(now, following, still())
+    now, following = (torch.cat(side).flatten() for side in zip(*pairs, strict=True))
+    assert metric.value() == pytest.approx(
+        jaccard_score(now, following, labels=range(6), average="macro", zero_division=0)
+    )
