@@ -46,7 +46,8 @@ class Record(NoTracker):
 
 def trained(root, name, diagnose, domain):
     torch.manual_seed(0)
-    network = VideoNetwork(ToyFrame(4), TEMPORAL["fusion"](4))
+    frame = ToyFrame(4)
+    network = VideoNetwork(frame, TEMPORAL["fusion"](frame, 4))
     method = build_method(name, {}, network, CLASSES)
     tracker, parameters = Record(), TrainingParameters(steps=4, batch=2)
     knobs = Knobs(device="cpu", log_every=2, figure_every=0, diagnosis=Diagnosis(domain if diagnose else None))

@@ -32,7 +32,8 @@ def test_a_step_of_every_published_recipe(preset, recipe):
     chosen = params.recipes[recipe]
     classes = load_label_space(params.pairs[preset].label_space).classes
     torch.manual_seed(0)
-    network = VideoNetwork(ToyFrame(len(classes)), TEMPORAL[chosen.temporal](len(classes))).train()
+    frame, kind = ToyFrame(len(classes)), "none" if chosen.temporal is None else chosen.temporal.kind
+    network = VideoNetwork(frame, TEMPORAL[kind](frame, len(classes))).train()
     raw = {key: value for key, value in chosen.method.items() if key != "name"}
     method = build_method(str(chosen.method["name"]), raw, network, classes)
     asked = (method.source_needs, method.target_needs)
