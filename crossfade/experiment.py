@@ -95,7 +95,7 @@ def pretrain(place: Place, params: Params, pair_name: str, network: str, seed: i
     """Train a network on the labelled source; writes pretrained/<pair>/seed-<n>/<network>."""
     pair, chosen = params.pairs[pair_name], params.pretraining
     source = open_domain(place, pair_name, pair, SOURCE, (pair.source_split,))
-    parameters = ModelParameters(network=params.networks[network])
+    parameters = params.networks[network].model
     accelerator = make_accelerator(chosen.training, knobs)
     _seed_everything(seed)
     built = build_video_network(parameters, len(source.label_space.classes)).to(accelerator.device)
@@ -131,7 +131,7 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
     target = open_domain(place, pair_name, pair, TARGET, pair.adapt_on)
     space = source.label_space
     start = load_model(place.pretrained(pair_name, recipe.network, seed), space)
-    parameters = ModelParameters(network=params.networks[recipe.network], temporal=recipe.temporal)
+    parameters = params.model_of(recipe_name)
     accelerator = make_accelerator(training, knobs)
     _seed_everything(seed)
     network = _started_from(start.network, start.description["model"], parameters, len(space.classes))
@@ -253,19 +253,21 @@ def _method(raw: Mapping[str, Any], network: VideoNetwork, space: LabelSpace) ->
 def _started_from(
     pretrained: VideoNetwork, described: Mapping[str, Any], parameters: ModelParameters, classes: int
 ) -> VideoNetwork:
-    """The recipe's network with the pretrained per-frame weights; the temporal module starts as the identity.
+    """The recipe's network with the pretrained weights; a temporal module that it adds starts as the identity.
 
     Raises:
         UserError: the checkpoint is of another network than the recipe's.
     """
-    if described["network"] != parameters.network.model_dump():
+    known = ModelParameters.model_validate(described)
+    added = known.temporal.kind == "none"
+    if known.network != parameters.network or not (added or known.temporal == parameters.temporal):
         raise UserError(
             "the pretrained network was built with other parameters than params.yaml now says: pretrain again"
         )
-    untrained = {"pretrained": False} if parameters.network.kind == "deeplab" else {}
-    bare = parameters.network.model_validate({**parameters.network.model_dump(), **untrained})
-    network = build_video_network(ModelParameters(network=bare, temporal=parameters.temporal), classes)
+    network = build_video_network(parameters.untrained(), classes)
     network.frame.load_state_dict(pretrained.frame.state_dict())
+    if not added:
+        network.temporal.load_state_dict(pretrained.temporal.state_dict())
     return network.train()
 
 

@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 from crossfade.data.labels import LabelSpace
 from crossfade.errors import UserError
 from crossfade.files import atomic_path, read_json, sha256, write_json
-from crossfade.networks import NetworkParameters
 from crossfade.temporal import ModelParameters, build_video_network
 from crossfade.temporal.video_network import VideoNetwork
 
@@ -96,10 +95,8 @@ def load_model(folder: Path, label_space: LabelSpace | None = None) -> Model:
     weights = folder / WEIGHTS
     if not weights.is_file() or sha256(weights) != raw["weights"]["sha256"]:
         raise UserError(f"{weights} is missing or damaged (its hash is not that of {DESCRIPTION}): train it again")
-    model = raw["model"]
-    network = NetworkParameters.model_validate({**model["network"], **_untrained(model["network"])})
-    parameters = ModelParameters(network=network, temporal=model["temporal"])
-    built = build_video_network(parameters, len(raw["classes"]))
+    parameters = ModelParameters.model_validate(raw["model"])
+    built = build_video_network(parameters.untrained(), len(raw["classes"]))
     try:
         built.load_state_dict(load_file(str(weights)), strict=True)
     except (SafetensorError, RuntimeError) as error:
@@ -107,8 +104,3 @@ def load_model(folder: Path, label_space: LabelSpace | None = None) -> Model:
     size = (int(raw["size"][0]), int(raw["size"][1]))
     colours = np.array(raw["colours"], np.uint8)
     return Model(built.eval(), size, raw["label_space"], tuple(raw["classes"]), colours, raw)
-
-
-def _untrained(network: dict[str, Any]) -> dict[str, Any]:
-    """No ImageNet weights are needed where all weights follow."""
-    return {"pretrained": False} if network["kind"] == "deeplab" else {}

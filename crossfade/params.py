@@ -15,7 +15,7 @@ from crossfade.methods import METHODS, method_parameters
 from crossfade.motion.parameters import MotionParameters
 from crossfade.networks import FRAME_NETWORKS, NetworkParameters
 from crossfade.params_text import parse
-from crossfade.temporal import TEMPORAL
+from crossfade.temporal import TEMPORAL, ModelParameters, TemporalParameters, temporal_arguments
 from crossfade.training import TrainingParameters
 
 FILE = Path("params.yaml")
@@ -63,18 +63,29 @@ class Pair(_Section):
         ]
 
 
+class Network(NetworkParameters):
+    """A per-frame network and, pretrained together with it, a temporal module."""
+
+    temporal: TemporalParameters = TemporalParameters()
+
+    @property
+    def model(self) -> ModelParameters:
+        """The two apart."""
+        return ModelParameters(network=NetworkParameters(kind=self.kind, **self.arguments), temporal=self.temporal)
+
+
 class Recipe(_Section):
     """One row of the comparison.
 
     Attributes:
         network: a key of `networks`; training starts from that network pretrained on the source.
-        temporal: a key of TEMPORAL, added to the pretrained network.
+        temporal: a temporal module that is added to the pretrained network; only one that starts as the identity.
         method: {name: …, and that method's parameters}.
         training: overrides of `adaptation`.
     """
 
     network: str
-    temporal: str = "none"
+    temporal: TemporalParameters | None = None
     method: dict[str, Any]
     training: dict[str, Any] = Field(default_factory=dict)
 
@@ -93,7 +104,7 @@ class Params(_Section):
     pairs: dict[str, Pair]
     data_sets: dict[str, dict[str, Any]]
     motion: dict[str, MotionParameters]
-    networks: dict[str, NetworkParameters]
+    networks: dict[str, Network]
     pretraining: Pretraining
     adaptation: TrainingParameters
     recipes: dict[str, Recipe]
@@ -104,6 +115,12 @@ class Params(_Section):
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed stands there twice")
         return seeds
+
+    def model_of(self, recipe: str) -> ModelParameters:
+        """The video network that a recipe trains."""
+        chosen = self.recipes[recipe]
+        model = self.networks[chosen.network].model
+        return model if chosen.temporal is None else model.model_copy(update={"temporal": chosen.temporal})
 
     def training_of(self, recipe: str) -> TrainingParameters:
         """`adaptation` with the recipe's overrides."""
@@ -170,16 +187,39 @@ def _check_names(params: Params) -> None:
         known = [*inspect.signature(FRAME_NETWORKS[network.kind]).parameters][1:]  # the first is the number of classes
         for key in network.arguments:
             if key not in known:
-                raise UserError(_unknown_key(f"networks.{name}.{key}", known))
+                raise UserError(_unknown_key(f"networks.{name}.{key}", [*known, "temporal"]))
+        _check_temporal(f"networks.{name}.temporal", network.temporal)
     _check_method("pretraining.method", params.pretraining.method)
     method = params.pretraining.method
     if method["name"] != "supervised" or method.get("domain", "source") != "source":
         raise UserError("pretraining.method is {name: supervised, domain: source}: adaptation comes after it")
     for name, recipe in params.recipes.items():
         _known(f"network (recipes.{name}.network)", recipe.network, params.networks)
-        _known(f"temporal module (recipes.{name}.temporal)", recipe.temporal, TEMPORAL)
+        if recipe.temporal is not None:
+            _check_added(name, recipe.temporal, params.networks[recipe.network].temporal)
         _check_method(f"recipes.{name}.method", recipe.method)
         _checked(f"recipes.{name}.training", lambda _, n=name: params.training_of(n), None)
+
+
+def _check_temporal(where: str, temporal: TemporalParameters) -> None:
+    _known(f"temporal module ({where})", temporal.kind, TEMPORAL)
+    known = temporal_arguments(temporal.kind)
+    for key in temporal.arguments:
+        if key not in known:
+            raise UserError(_unknown_key(f"{where}.{key}", known))
+
+
+def _check_added(recipe: str, added: TemporalParameters, own: TemporalParameters) -> None:
+    """A recipe may add a temporal module to a network that has none, if untrained it changes nothing."""
+    where = f"recipes.{recipe}.temporal"
+    _check_temporal(where, added)
+    if own.kind != "none":
+        raise UserError(f"{where}: the network has temporal module '{own.kind}' already; remove the key")
+    if not TEMPORAL[added.kind].starts_as_identity:
+        raise UserError(
+            f"{where}: '{added.kind}' has to be pretrained together with its network: make it the key `temporal` of an "
+            "entry under `networks`, and let the recipe name that network"
+        )
 
 
 def _check_method(where: str, raw: Mapping[str, Any]) -> None:

@@ -27,6 +27,9 @@ class ToyNetwork(FrameNetwork):
         self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
         self.head = nn.Sequential(nn.Dropout2d(0.2), nn.Conv2d(8, 3, 1))
 
+    channels = {2: 8}  # noqa: RUF012
+    embedding_channels = 8
+
     def encode(self, image, edits=None):
         return {2: self.body(image)}
 

@@ -29,6 +29,9 @@ class ColourReader(FrameNetwork):
         self.num_classes = 4
         self.colours = nn.Parameter(torch.from_numpy(COLOURS[list(np.argsort(wrong))]).float() / 255)
 
+    channels = {1: 3}  # noqa: RUF012
+    embedding_channels = 3
+
     def encode(self, image: Tensor, edits: Edits | None = None) -> dict[int, Tensor]:
         return {1: image}
 
@@ -41,7 +44,8 @@ class ColourReader(FrameNetwork):
 
 
 def reader(wrong: tuple[int, ...] = (0, 1, 2, 3), fusion: bool = False) -> VideoNetwork:
-    return VideoNetwork(ColourReader(wrong), ScoreFusion(4) if fusion else NoMemory())
+    frame = ColourReader(wrong)
+    return VideoNetwork(frame, ScoreFusion(frame, 4) if fusion else NoMemory())
 
 
 def scene(k: int, size: tuple[int, int] = (32, 48)) -> np.ndarray:

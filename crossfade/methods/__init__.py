@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from crossfade.errors import unknown_name
+from crossfade.errors import UserError, unknown_name
 from crossfade.methods.adabn import AdaBN, AdaBNParameters
 from crossfade.methods.advent import Advent, AdventParameters
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
@@ -56,11 +56,17 @@ def build_method(
         class_names: the pair's classes in order.
 
     Raises:
-        UserError: no such method, or a class name it does not know.
+        UserError: no such method, a class name it does not know, or a network it cannot train.
         pydantic.ValidationError: an unknown key or a value out of range.
     """
     parameters = method_parameters(name, raw)
     build: Callable[..., Method] = METHODS[name][1]
+    if network.temporal.light is not None and not METHODS[name][1].trains_key_frames:
+        able = ", ".join(known for known, (_, method) in METHODS.items() if method.trains_key_frames)
+        raise UserError(
+            f"method '{name}' cannot train a network with key frames: adapt the network without its temporal module "
+            f"and add that afterwards, or choose one of {able}"
+        )
     return build(parameters, network, class_names)
 
 

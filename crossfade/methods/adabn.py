@@ -1,14 +1,14 @@
 """AdaBN (Li et al., 2016): the batch-norm statistics of the target, nothing else. What costs nothing must be beaten."""
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.batch_norm import blend_statistics, reestimate_statistics, statistics_of
+from crossfade.methods.batch_norm import blend_statistics, statistics_of
+from crossfade.methods.unroll import estimate_statistics, statistics_needs
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
@@ -44,8 +44,8 @@ class AdaBN(Method):
 
     @property
     def target_needs(self) -> ClipNeeds | None:
-        """Single frames without labels."""
-        return ClipNeeds()
+        """What the network has to see for its statistics, without labels."""
+        return statistics_needs(self.network)
 
     def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
         """Average the statistics over `statistics_batches` target batches.
@@ -54,10 +54,9 @@ class AdaBN(Method):
             UserError: the network has no batch norm.
         """
         assert target is not None
-        known = statistics_of(self.network.frame)
-        frames = (clip.now for clip in islice(target, self.parameters.statistics_batches))
-        reestimate_statistics(self.network.frame, frames)
-        blend_statistics(self.network.frame, known, self.parameters.source_share)
+        known = statistics_of(self.network)
+        estimate_statistics(self.network, target, self.parameters.statistics_batches)
+        blend_statistics(self.network, known, self.parameters.source_share)
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """Never called: `trains` is False."""

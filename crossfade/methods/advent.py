@@ -12,8 +12,8 @@ from torch import Tensor
 from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.batch_norm import batch_norms, reestimate_statistics, train_mode
-from crossfade.methods.unroll import run, supervised_terms
+from crossfade.methods.batch_norm import batch_norms, train_mode
+from crossfade.methods.unroll import estimate_statistics, needs_of, run, supervised_terms
 from crossfade.networks.base import upsample
 from crossfade.networks.discriminator import SMALLEST, Discriminator
 from crossfade.objectives.entropy import entropy_loss, self_information
@@ -71,12 +71,12 @@ class Advent(Method):
     @property
     def source_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, labelled."""
-        return ClipNeeds.of(self.network.past, labels=True)
+        return needs_of(self.network, labels=True)
 
     @property
     def target_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, without labels."""
-        return ClipNeeds.of(self.network.past, labels=False)
+        return needs_of(self.network, labels=False)
 
     def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
         """Start from the batch-norm statistics of the target, if asked."""
@@ -149,10 +149,9 @@ class Advent(Method):
 
     def _estimate(self, target: Iterable[Clip] | None) -> None:
         p = self.parameters
-        if p.target_statistics and batch_norms(self.network.frame):
+        if p.target_statistics and batch_norms(self.network):
             assert target is not None
-            frames = (clip.now for clip, _ in zip(target, range(p.statistics_batches), strict=False))
-            reestimate_statistics(self.network.frame, frames)
+            estimate_statistics(self.network, target, p.statistics_batches)
 
 
 def _logits(output: VideoOutput, head: str) -> Tensor | None:

@@ -67,6 +67,9 @@ class Method(ABC):
     trains: ClassVar[bool] = True
     """False: there is nothing to optimise; `prepare` is the whole method and `step` is never called."""
 
+    trains_key_frames: ClassVar[bool] = False
+    """Whether it can train a network in which a light network looks at the frames between key frames."""
+
     def __init__(self, network: "VideoNetwork", class_names: Sequence[str]) -> None:
         self.network = network
         self.class_names = tuple(class_names)

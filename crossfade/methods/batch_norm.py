@@ -1,7 +1,8 @@
 """Batch-norm statistics: estimated anew on given frames, followed while training, or held fixed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -10,21 +11,24 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from crossfade.errors import UserError
 
+Item = TypeVar("Item")
+
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:
     """The batch-norm layers of a module that keep running statistics."""
     return [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
 
 
-def reestimate_statistics(frame_network: nn.Module, images: Iterable[Tensor]) -> int:
-    """Replace the running statistics by the cumulative average over the given images (AdaBN, Li et al. 2016).
+def reestimate_statistics(network: nn.Module, forward: Callable[[Item], object], batches: Iterable[Item]) -> int:
+    """Replace the running statistics by the cumulative average over the given batches (AdaBN, Li et al. 2016).
 
     Every layer sees inputs normalised by the statistics of their own batch (train mode); dropout is off. Weights are
     not touched; the modes are as before afterwards.
 
     Args:
-        frame_network: a per-frame network.
-        images: batches (B, 3, H, W) in [0, 1].
+        network: whose layers.
+        forward: runs the network on a batch.
+        batches: what it is run on.
 
     Returns:
         The number of batches seen.
@@ -32,27 +36,27 @@ def reestimate_statistics(frame_network: nn.Module, images: Iterable[Tensor]) ->
     Raises:
         UserError: the network has no batch-norm layers.
     """
-    layers = batch_norms(frame_network)
+    layers = batch_norms(network)
     if not layers:
         raise UserError("the network has no batch-norm layers, so it has no statistics to adapt: choose another recipe")
-    modes = {module: module.training for module in frame_network.modules()}
+    modes = {module: module.training for module in network.modules()}
     momenta = [layer.momentum for layer in layers]
-    frame_network.eval()
+    network.eval()
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # cumulative average
         layer.train()
     seen = 0
     with torch.no_grad():
-        for batch in images:
-            frame_network(batch)
+        for batch in batches:
+            forward(batch)
             seen += 1
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     for module, mode in modes.items():
         module.training = mode
     if seen == 0:
-        raise ValueError("no images to estimate batch-norm statistics from")
+        raise ValueError("no frames to estimate batch-norm statistics from")
     return seen
 
 

@@ -39,7 +39,7 @@ def blend_edits(parameters: BlendParameters, features: dict[int, Tensor], union:
         features: of S~, by stride.
         union: (B, 1, H, W) float in [0, 1], where any shared patch lies.
     """
-    shallow = SHALLOW_STRIDE if SHALLOW_STRIDE in features else min(features)
+    shallow = SHALLOW_STRIDE if SHALLOW_STRIDE in features else min(s for s in features if s > 1)
     stride = shallow if parameters.level == "shallow" else max(features)
 
     def blended(own: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crossfade.data.clip import Clip
 from crossfade.methods.pseudo_labels import OverMotion, Weighting, combine_over_motion
-from crossfade.methods.unroll import MotionTable, fuse, run_frames
+from crossfade.methods.unroll import run_frames
 from crossfade.motion.field import Motion
 from crossfade.motion.warp import warp
 from crossfade.networks.base import FrameOutput, upsample
@@ -86,18 +86,19 @@ def pseudo_labels(network: VideoNetwork, clip: Clip, parameters: LabelParameters
     seen = _mirrored(clip, legacy) if mirrored else clip
     last = clip.length - 1
     want_now, want_previous = parameters.needs_own, parameters.over_motion != "now"
-    positions = {last - k for k in range(network.past + 1)} if want_now else set()
+    reads = (*network.offsets, 0)
+    positions = {last + offset for offset in reads} if want_now else set()
     if want_previous or frames == 2:
-        positions |= {last - 1 - k for k in range(network.past + 1 if want_previous else 1)}
+        positions |= {last - 1 + offset for offset in (reads if want_previous else (0,))}
     order = sorted(positions)
     outputs = dict(zip(order, run_frames(network, [seen.frames[:, t] for t in order]), strict=True))
     size = (clip.frames.shape[-2], clip.frames.shape[-1])
 
     own = warped = valid = previous = None
     if want_now:
-        own = _turned(upsample(_fused(network, outputs, seen.motion, last).float(), size), mirrored).softmax(1)
+        own = _turned(upsample(_fused(network, outputs, seen, last).float(), size), mirrored).softmax(1)
     if want_previous or frames == 2:
-        logits = upsample(_fused(network, outputs, seen.motion, last - 1).float(), size)
+        logits = upsample(_fused(network, outputs, seen, last - 1).float(), size)
         previous = _turned(logits, mirrored)
         if want_previous:
             to_warp = logits if legacy and mirrored else previous
@@ -119,9 +120,11 @@ def pseudo_labels(network: VideoNetwork, clip: Clip, parameters: LabelParameters
     return PseudoLabels(*both, disagreement)
 
 
-def _fused(network: VideoNetwork, outputs: dict[int, FrameOutput], motion: MotionTable, at: int) -> Tensor:
-    """Fused logits of the frame at a position, or its own where the frame before was not run."""
-    return fuse(network, outputs[at], outputs.get(at - 1), motion.get((at, at - 1)))
+def _fused(network: VideoNetwork, outputs: dict[int, FrameOutput], clip: Clip, at: int) -> Tensor:
+    """Fused logits of the frame at a position, or what the network says of it alone if not all it reads was run."""
+    whole = all(at + offset in outputs for offset in network.offsets)
+    past = {offset: outputs[at + offset] for offset in network.offsets} if whole else {}
+    return network.reading(outputs[at], past, clip.frames[:, : at + 1], clip.motion).logits
 
 
 def _turned(image: Tensor, mirrored: bool) -> Tensor:

@@ -24,7 +24,7 @@ from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.pseudo_labels import Weighting, confidence_weight
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.unroll import run, supervised_terms
+from crossfade.methods.unroll import needs_of, run, supervised_terms
 from crossfade.objectives.cross_entropy import cross_entropy
 from crossfade.objectives.mixing import Layer, Mixed, class_mask, compose, pick_classes, present_classes
 
@@ -75,12 +75,12 @@ class SelfTraining(TaughtMethod):
     @property
     def source_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, labelled."""
-        return ClipNeeds.of(self.network.past, labels=True)
+        return needs_of(self.network, labels=True)
 
     @property
     def target_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, without labels."""
-        return ClipNeeds.of(self.network.past, labels=False)
+        return needs_of(self.network, labels=False)
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """One teacher forward and two student forwards: source and mixed, each normalised by its own statistics."""

@@ -24,7 +24,7 @@ from crossfade.data.augment import (
     wrapped,
 )
 from crossfade.data.clip import IGNORE, Clip
-from crossfade.errors import unknown_name
+from crossfade.errors import UserError, unknown_name
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.batch_norm import copy_statistics, train_mode
 from crossfade.methods.category_alignment import AlignmentParameters, CategoryAlignment, View
@@ -41,6 +41,7 @@ from crossfade.objectives.colour_transfer import transfer_colour
 from crossfade.objectives.consistency import temporal_consistency
 from crossfade.objectives.cross_entropy import cross_entropy
 from crossfade.objectives.mixing import Layer, Mixed, class_mask, compose
+from crossfade.temporal.fusion import ScoreFusion
 from crossfade.temporal.video_network import VideoNetwork, VideoOutput
 
 
@@ -103,6 +104,8 @@ class STCL(TaughtMethod):
     def __init__(self, parameters: STCLParameters, network: VideoNetwork, class_names: Sequence[str]) -> None:
         super().__init__(parameters.teacher, network, class_names)
         self.parameters = p = parameters
+        if p.mixing.tail_mask == "sum" and network.past > 0 and not isinstance(network.temporal, ScoreFusion):
+            raise UserError("method stcl: tail_mask: sum is for temporal: fusion alone; set tail_mask: clip01")
         self.frozen = frozen_copy(network) if p.labels.labeller.startswith("frozen") else None
         self.aligner = CategoryAlignment(p.alignment, self.num_classes)
         m = p.mixing
@@ -131,7 +134,7 @@ class STCL(TaughtMethod):
         """Start from the batch-norm statistics of the target, if asked."""
         super().prepare(source, target)
         if self.frozen is not None:
-            copy_statistics(self.frozen.frame, self.teacher.network.frame)
+            copy_statistics(self.frozen, self.teacher.network)
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """All terms of a step; the fused domains' are absent in the first one with `templates: previous`."""
@@ -218,7 +221,7 @@ class STCL(TaughtMethod):
 
     def _source_view(self, output: VideoOutput, source: Clip) -> View:
         last = source.length - 1
-        neighbours = [(past, source.motion[last, last - 1]) for past in output.past[-1:]]
+        neighbours = [(output.past[-1], source.motion[last, last - 1])] if -1 in output.past else []
         return View(output.now, neighbours, source.labels_now, trusted=True)
 
     def target_view(
@@ -240,11 +243,8 @@ class STCL(TaughtMethod):
             labels = torch.where(mixed.origin[:, -1] == 0, labels, IGNORE)
         neighbours = []
         for span in self.spans:
-            if span == 1:
-                neighbours.append((output.past[-1], near[here, here - 1]))
-            else:
-                with torch.no_grad():
-                    neighbours.append((self.network.frame(frames[:, last - span]), target.motion[last, last - span]))
+            motion = near[here, here - 1] if span == 1 else target.motion[last, last - span]
+            neighbours.append((self.seen(output, frames, span), motion))
         return View(output.now, neighbours, labels, trusted=False)
 
     def _pure_target(self, target: Clip, labels: Tensor, weight: Tensor) -> tuple[dict[str, Tensor], View]:
@@ -259,6 +259,13 @@ class STCL(TaughtMethod):
             if output.now.aux is not None and p.aux_weight > 0:
                 terms["self_training_aux"] = factor * p.aux_weight * cross_entropy(output.now.aux, labels, weight)
         return terms, self.target_view(output, labels, None, target, frames)
+
+    def seen(self, output: VideoOutput, frames: Tensor, span: int) -> FrameOutput:
+        """What the per-frame network says of the frame `span` before the last of `frames`, run anew if it was not."""
+        if -span in output.past:
+            return output.past[-span]
+        with torch.no_grad():
+            return self.network.frame(frames[:, frames.shape[1] - 1 - span])
 
     def strong(self, frames: Tensor) -> Tensor:
         """Strong colour changes, and the published range bug if asked."""
@@ -333,7 +340,7 @@ class _Fused:
     def _run(self, frames: Tensor, mixed: Mixed, edits: Edits | None) -> tuple[VideoOutput, Tensor]:
         """The network's output, and its fused logits under the still patches' rule."""
         output = run(self.network, frames, mixed.motion, edits)
-        summed = self.parameters.mixing.tail_mask == "sum" and bool(self.patches.still) and bool(output.past)
+        summed = self.parameters.mixing.tail_mask == "sum" and bool(self.patches.still) and -1 in output.past
         if not summed:
             return output, output.logits
         last = frames.shape[1] - 1
@@ -360,10 +367,6 @@ class _Fused:
 
     def _consistency(self, output: VideoOutput, logits: Tensor, mixed: Mixed, frames: Tensor) -> Tensor:
         last = frames.shape[1] - 1
-        if output.past:
-            past: FrameOutput = output.past[-1]
-        else:
-            with torch.no_grad():
-                past = self.network.frame(frames[:, last - 1])
+        past = self.method.seen(output, frames, 1)
         distance = self.parameters.consistency.distance
         return temporal_consistency(logits, past.logits, mixed.motion[last, last - 1], distance)

@@ -9,7 +9,7 @@ from crossfade.data.augment import GeometricParameters, PhotometricParameters, g
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
 from crossfade.methods.batch_norm import train_mode
-from crossfade.methods.unroll import supervised_terms
+from crossfade.methods.unroll import needs_of, supervised_terms
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
@@ -36,10 +36,12 @@ class SupervisedParameters(BaseModel):
 class Supervised(Method):
     """Cross-entropy on one side's labels, under augmentation."""
 
+    trains_key_frames = True
+
     def __init__(self, parameters: SupervisedParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
         super().__init__(network, class_names)
         self.parameters = parameters
-        self._needs = ClipNeeds.of(network.past, labels=True)
+        self._needs = needs_of(network, labels=True)
 
     @property
     def source_needs(self) -> ClipNeeds | None:

@@ -10,7 +10,6 @@ import copy
 from abc import ABC
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
@@ -25,10 +24,9 @@ from crossfade.methods.batch_norm import (
     blend_statistics,
     copy_statistics,
     following_statistics,
-    reestimate_statistics,
     statistics_of,
 )
-from crossfade.methods.unroll import run, upsampled_probabilities
+from crossfade.methods.unroll import estimate_statistics, run, upsampled_probabilities
 from crossfade.motion.field import Motion
 
 if TYPE_CHECKING:
@@ -93,22 +91,22 @@ class Teacher:
     def __init__(self, parameters: TeacherParameters, student: "VideoNetwork") -> None:
         self.parameters = parameters
         self.network = frozen_copy(student)
-        self.origin = statistics_of(student.frame) if parameters.source_share > 0 else None
+        self.origin = statistics_of(student) if parameters.source_share > 0 else None
 
     def start(self, student: "VideoNetwork", target: Iterable[Clip]) -> None:
         """Give student and teacher the statistics of the target, if asked and if the network keeps any."""
         p = self.parameters
-        if p.start_from_target_statistics and batch_norms(student.frame):
+        if p.start_from_target_statistics and batch_norms(student):
             self._estimate(student, target)
             if self.origin is not None:
-                blend_statistics(student.frame, self.origin, p.source_share)
-            copy_statistics(self.network.frame, student.frame)
+                blend_statistics(student, self.origin, p.source_share)
+            copy_statistics(self.network, student)
 
     def following(self) -> AbstractContextManager[None]:
         """The context in which the teacher labels: its statistics follow what it sees, if asked."""
         p = self.parameters
         if p.statistics == "target":
-            return following_statistics(self.network.frame, p.statistics_momentum, self.origin, p.source_share)
+            return following_statistics(self.network, p.statistics_momentum, self.origin, p.source_share)
         return nullcontext()
 
     @torch.no_grad()
@@ -125,24 +123,23 @@ class Teacher:
     def finish(self, student: "VideoNetwork", target: Iterable[Clip], source: Iterable[Clip] | None = None) -> None:
         """Estimate the deployed network's statistics on the target, if asked; with `source_share` on the source too."""
         p = self.parameters
-        if p.final_target_statistics and batch_norms(student.frame):
+        if p.final_target_statistics and batch_norms(student):
             network = self.deployed(student)
             known: Statistics = []
             if p.source_share > 0:
                 assert source is not None
                 self._estimate(network, source)
-                known = statistics_of(network.frame)
+                known = statistics_of(network)
             self._estimate(network, target)
             if known:
-                blend_statistics(network.frame, known, p.source_share)
+                blend_statistics(network, known, p.source_share)
 
     def deployed(self, student: "VideoNetwork") -> "VideoNetwork":
         """The network that is saved and evaluated."""
         return self.network if self.parameters.deploy == "teacher" else student
 
     def _estimate(self, network: "VideoNetwork", clips: Iterable[Clip]) -> None:
-        frames = (clip.now for clip in islice(clips, self.parameters.statistics_batches))
-        reestimate_statistics(network.frame, frames)
+        estimate_statistics(network, clips, self.parameters.statistics_batches)
 
 
 class TaughtMethod(Method, ABC):

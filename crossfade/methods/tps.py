@@ -27,7 +27,7 @@ from crossfade.methods.figures import mixed_figure
 from crossfade.methods.labeller import LabelParameters, pseudo_labels
 from crossfade.methods.pseudo_labels import confidence_weight
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.unroll import newest, run, supervised_terms
+from crossfade.methods.unroll import needs_of, newest, run, supervised_terms
 from crossfade.objectives.colour_transfer import transfer_colour
 from crossfade.objectives.cross_entropy import cross_entropy
 
@@ -79,7 +79,7 @@ class TPS(TaughtMethod):
     @property
     def source_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, labelled."""
-        return ClipNeeds.of(self.network.past, labels=True)
+        return needs_of(self.network, labels=True)
 
     @property
     def target_needs(self) -> ClipNeeds | None:

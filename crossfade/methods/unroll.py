@@ -1,12 +1,15 @@
 """How methods run a video network on clips of frames."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from crossfade.data.clip import Clip
+from crossfade.methods.base import ClipNeeds
+from crossfade.methods.batch_norm import batch_norms, reestimate_statistics
 from crossfade.motion.field import Motion
 from crossfade.networks.base import Edits, FrameOutput, upsample
 from crossfade.objectives.cross_entropy import cross_entropy
@@ -14,6 +17,11 @@ from crossfade.temporal.base import Slot
 from crossfade.temporal.video_network import VideoNetwork, VideoOutput
 
 MotionTable = dict[tuple[int, int], Motion]
+
+
+def needs_of(network: VideoNetwork, labels: bool) -> ClipNeeds:
+    """What a method that only runs the network asks of a side."""
+    return ClipNeeds.of(network.past, labels, motion=network.uses_motion)
 
 
 def newest(clip: Clip, count: int) -> Clip:
@@ -45,6 +53,21 @@ def run(network: VideoNetwork, frames: Tensor, motion: MotionTable, edits: Edits
     """
     spare = frames.shape[1] - 1 - network.past
     return network.unroll(frames[:, spare:], newest_motion(motion, spare), edits=edits)
+
+
+def estimate_statistics(network: VideoNetwork, clips: Iterable[Clip], batches: int) -> None:
+    """Replace the batch-norm statistics of a network by those of `batches` batches of clips.
+
+    Single frames are enough, unless the temporal module has batch norm of its own (see `statistics_needs`).
+    """
+    alone = not batch_norms(network.temporal)
+    forward = (lambda clip: network.frame(clip.now)) if alone else (lambda c: run(network, c.frames, c.motion))
+    reestimate_statistics(network, forward, islice(clips, batches))
+
+
+def statistics_needs(network: VideoNetwork) -> ClipNeeds:
+    """What `estimate_statistics` reads of an unlabelled side."""
+    return needs_of(network, labels=False) if batch_norms(network.temporal) else ClipNeeds()
 
 
 def run_frames(network: VideoNetwork, frames: Sequence[Tensor]) -> list[FrameOutput]:
@@ -84,24 +107,28 @@ def fuse(
             z the frame's own (the published `tail_mask: sum`, where L may exceed 1). For score fusion only.
     """
     if network.past == 0 or past is None:
-        return network.temporal.read(now, [])
-    slot: Slot = network.temporal.advance(network.temporal.encode(past), motion)
+        return network.temporal.read(now, []).logits
+    slot: Slot = network.temporal.advance(network.temporal.encode(past), now.features[1], motion)
     if still is not None:
         weight = torch.nn.functional.interpolate(still, slot["logits"].shape[-2:], mode="nearest-exact")
         slot = {**slot, "logits": (1 - weight) * slot["logits"] + weight * now.logits}
         slot["valid"] = slot["valid"] | (weight > 0)
-    return network.temporal.read(now, [slot])
+    return network.temporal.read(now, [slot]).logits
 
 
 def supervised_terms(
     network: VideoNetwork, clip: Clip, name: str, aux_weight: float, weights: Tensor | None = None
 ) -> tuple[VideoOutput, dict[str, Tensor]]:
-    """Cross-entropy of "now" on the fused logits as term `name` and, if there are auxiliary logits, `name`_aux.
+    """Cross-entropy of "now" as term `name` and, if the head has auxiliary logits, `name`_aux.
 
+    Further logits of the temporal module are supervised along with the fused ones: Σ wᵢ·CEᵢ / Σ wᵢ, the fused with 1.
     `weights` (B, H, W) are those of the pixels.
     """
     output = run(network, clip.frames, clip.motion)
-    terms = {name: cross_entropy(output.logits, clip.labels_now, weights)}
+    loss, total = cross_entropy(output.logits, clip.labels_now, weights), 1.0
+    for logits, share in output.reading.also.values():
+        loss, total = loss + share * cross_entropy(logits, clip.labels_now, weights), total + share
+    terms = {name: loss / total if total > 1 else loss}
     if output.now.aux is not None and aux_weight > 0:
         terms[f"{name}_aux"] = aux_weight * cross_entropy(output.now.aux, clip.labels_now, weights)
     return output, terms

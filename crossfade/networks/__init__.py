@@ -1,5 +1,6 @@
 """Per-frame networks by name."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,12 @@ class NetworkParameters(BaseModel):
     def arguments(self) -> dict[str, Any]:
         """All but `kind`."""
         return dict(self.model_extra or {})
+
+    def untrained(self) -> "NetworkParameters":
+        """The same without pretrained weights."""
+        if "pretrained" not in inspect.signature(FRAME_NETWORKS[self.kind]).parameters:
+            return self
+        return self.model_validate({**self.model_dump(), "pretrained": False})
 
 
 def build_frame_network(parameters: NetworkParameters, num_classes: int) -> FrameNetwork:

@@ -17,7 +17,7 @@ class FrameOutput:
 
     Attributes:
         logits: (B, K, h, w) at the network's own stride.
-        features: {stride: (B, C, h, w)} of the encoder.
+        features: {stride: (B, C, h, w)} of the encoder; stride 1 is the image itself.
         embedding: (B, D, h, w), the head's last feature map before the classifier.
         aux: (B, K, h', w') logits of an auxiliary head, or None.
     """
@@ -32,6 +32,16 @@ class FrameNetwork(nn.Module, ABC):
     """Image → FrameOutput, in two halves so that features can be looked at, and replaced, between them."""
 
     num_classes: int
+
+    @property
+    @abstractmethod
+    def channels(self) -> dict[int, int]:
+        """Width of the encoder's features by stride, the image left out."""
+
+    @property
+    @abstractmethod
+    def embedding_channels(self) -> int:
+        """Width of the embedding."""
 
     @abstractmethod
     def encode(self, image: Tensor, edits: Edits | None = None) -> dict[int, Tensor]:
@@ -55,7 +65,7 @@ class FrameNetwork(nn.Module, ABC):
 
     def forward(self, image: Tensor, edits: Edits | None = None) -> FrameOutput:
         """(B, 3, H, W) RGB in [0, 1] → FrameOutput."""
-        return self.decode(self.encode(image, edits))
+        return self.decode({1: image} | self.encode(image, edits))
 
 
 def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -55,6 +55,16 @@ class DeepLab(FrameNetwork):
         self.dropout = nn.Dropout2d(dropout)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
+    @property
+    def channels(self) -> dict[int, int]:
+        """See FrameNetwork."""
+        return self.encoder.channels
+
+    @property
+    def embedding_channels(self) -> int:
+        """See FrameNetwork."""
+        return self.classifier.in_channels
+
     def encode(self, image: Tensor, edits: Edits | None = None) -> dict[int, Tensor]:
         """See FrameNetwork."""
         features: dict[int, Tensor] = self.encoder(image, edits)

@@ -94,6 +94,16 @@ class DeepLabV2(FrameNetwork):
                 module.weight.requires_grad_(False)
                 module.bias.requires_grad_(False)
 
+    @property
+    def channels(self) -> dict[int, int]:
+        """See FrameNetwork."""
+        return {4: 256, 8: 2048}
+
+    @property
+    def embedding_channels(self) -> int:
+        """See FrameNetwork."""
+        return 2048 if self.head == "layer6" else 256
+
     def encode(self, image: Tensor, edits: Edits | None = None) -> dict[int, Tensor]:
         """See FrameNetwork. Strides 4 (layer1) and 8 (layer4); layer3 goes to the auxiliary head under key 0."""
         edits = edits or {}

@@ -1,55 +1,90 @@
 """The temporal module: what a network makes of the frames before, over opaque per-frame slots."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from typing import ClassVar, final
 
 from torch import Tensor, nn
 
 from crossfade.motion.field import Motion
-from crossfade.networks.base import FrameOutput
+from crossfade.networks.base import FrameNetwork, FrameOutput
+from crossfade.temporal.schedule import Schedule, SlidingMemory
 
 Slot = dict[str, Tensor]
 """What is remembered of one frame: named tensors, opaque to everyone but the module that made them."""
 
 
-class TemporalModule(nn.Module, ABC):
-    """encode(frame) → slot; advance(slot, motion) → the slot brought to the next frame; read(frame, slots) → logits."""
+@dataclass(frozen=True)
+class Reading:
+    """What a temporal module says about a frame.
 
-    memory: ClassVar[int]
-    """How many frames before now it reads."""
+    Attributes:
+        logits: (B, K, h, w).
+        also: by name, further logits (B, K, h', w') that are supervised beside `logits`, and their weight if that of
+            `logits` is 1.
+        maps: by name, whatever else is worth training on or looking at.
+    """
+
+    logits: Tensor
+    also: dict[str, tuple[Tensor, float]] = field(default_factory=dict)
+    maps: dict[str, Tensor] = field(default_factory=dict)
+
+
+class TemporalModule(nn.Module, ABC):
+    """encode(frame) → slot; advance(slot) → the slot brought to the next frame; read(frame, slots) → logits."""
+
+    starts_as_identity: ClassVar[bool] = False
+    """Untrained it gives the frame's own logits, so that a recipe may add it to a network pretrained without it."""
+
+    uses_motion: ClassVar[bool] = False
+    """Whether the motion between a clip's frames changes the result."""
+
+    schedule: Schedule
+    """Which frames' slots are read and kept."""
+
+    light: FrameNetwork | None = None
+    """The network that looks at a frame in place of the per-frame one wherever slots are read (key frames)."""
 
     @abstractmethod
     def encode(self, output: FrameOutput) -> Slot:
         """What to remember of a frame; depends on that frame alone."""
 
-    @abstractmethod
-    def advance(self, slot: Slot, motion: Motion | None) -> Slot:
-        """Bring a slot from its frame to the next one.
+    def advance(self, slot: Slot, image: Tensor, motion: Motion | None) -> Slot:
+        """Bring a slot to the next frame; unless a module says otherwise, it stays as it is.
 
         Args:
             slot: of the frame before.
-            motion: next frame → slot's frame, at any size; None = unknown, nothing of the slot is valid any more.
+            image: (B, 3, H, W), the next frame.
+            motion: next frame → slot's frame, at any size; None = unknown.
         """
+        return slot
 
     @abstractmethod
-    def read(self, output: FrameOutput, slots: list[Slot]) -> Tensor:
-        """(B, K, h, w) logits of now, given the slots brought to it, oldest first; no slots: the frame's own logits."""
+    def read(self, output: FrameOutput, slots: list[Slot]) -> Reading:
+        """What the module says of a frame, given the slots brought to it, oldest first.
+
+        There may be fewer slots than the schedule wants (a video begins); each module says what it does then.
+        """
+
+    def doubt(self, slot: Slot, image: Tensor) -> Tensor:
+        """How badly a slot that was brought to this frame fits it, a scalar; asked by adaptive key-frame schedules."""
+        return image.new_zeros(())
 
 
 @final
 class NoMemory(TemporalModule):
     """Every frame for itself."""
 
-    memory = 0
+    starts_as_identity = True
+
+    def __init__(self, frame: FrameNetwork | None = None, num_classes: int = 0) -> None:
+        super().__init__()
+        self.schedule = SlidingMemory(())
 
     def encode(self, output: FrameOutput) -> Slot:
         """Nothing."""
         return {}
 
-    def advance(self, slot: Slot, motion: Motion | None) -> Slot:
-        """Nothing."""
-        return slot
-
-    def read(self, output: FrameOutput, slots: list[Slot]) -> Tensor:
+    def read(self, output: FrameOutput, slots: list[Slot]) -> Reading:
         """The frame's own logits."""
-        return output.logits
+        return Reading(output.logits)

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from crossfade.motion.field import Motion
 from crossfade.motion.warp import warp
-from crossfade.networks.base import FrameOutput
-from crossfade.temporal.base import Slot, TemporalModule
+from crossfade.networks.base import FrameNetwork, FrameOutput
+from crossfade.temporal.base import Reading, Slot, TemporalModule
+from crossfade.temporal.schedule import SlidingMemory
 
 
 @final
@@ -16,13 +17,16 @@ class ScoreFusion(TemporalModule):
     """p_t = sf([z_t ; warp(z_{t-1}, F)]): a 1x1 convolution 2K → K without bias, initialised to [identity | 0].
 
     Untrained it is the frame's own logits. Where the motion is not valid (or the slot's `keep` mask says so: STCL keeps
-    statically pasted patches out of propagation) the frame's own logits stand in for the neighbour's.
+    statically pasted patches out of propagation) the frame's own logits stand in for the neighbour's. Without a slot
+    the frame's own logits are the answer.
     """
 
-    memory = 1
+    starts_as_identity = True
+    uses_motion = True
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, frame: FrameNetwork, num_classes: int) -> None:
         super().__init__()
+        self.schedule = SlidingMemory((-1,))
         self.sf_layer = nn.Conv2d(2 * num_classes, num_classes, 1, bias=False)
         with torch.no_grad():
             self.sf_layer.weight.zero_()
@@ -32,7 +36,7 @@ class ScoreFusion(TemporalModule):
         """The frame's logits."""
         return {"logits": output.logits, "valid": torch.ones_like(output.logits[:, :1], dtype=torch.bool)}
 
-    def advance(self, slot: Slot, motion: Motion | None) -> Slot:
+    def advance(self, slot: Slot, image: Tensor, motion: Motion | None) -> Slot:
         """Warp the logits into the next frame, and remember where that is valid."""
         logits = slot["logits"]
         if motion is None:
@@ -41,11 +45,10 @@ class ScoreFusion(TemporalModule):
         warped, inside = warp(logits, on_grid.flow.to(logits.dtype))
         return {"logits": warped, "valid": on_grid.valid & inside & slot["valid"]}
 
-    def read(self, output: FrameOutput, slots: list[Slot]) -> Tensor:
+    def read(self, output: FrameOutput, slots: list[Slot]) -> Reading:
         """Fuse the newest slot with the frame's own logits."""
         if not slots:
-            return output.logits
+            return Reading(output.logits)
         slot = slots[-1]
         neighbour = torch.where(slot["valid"], slot["logits"], output.logits)
-        fused: Tensor = self.sf_layer(torch.cat([output.logits, neighbour], 1))
-        return fused
+        return Reading(self.sf_layer(torch.cat([output.logits, neighbour], 1)))

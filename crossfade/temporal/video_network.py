@@ -1,5 +1,6 @@
-"""The video network: a per-frame network, a temporal module and a schedule, unrolled over clips or streamed."""
+"""The video network: a per-frame network, a temporal module and its schedule, unrolled over clips or streamed."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -8,8 +9,7 @@ from torch import Tensor, nn
 
 from crossfade.motion.field import Motion
 from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
-from crossfade.temporal.base import Slot, TemporalModule
-from crossfade.temporal.schedule import SlidingMemory
+from crossfade.temporal.base import Reading, Slot, TemporalModule
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,18 @@ class VideoOutput:
 
     Attributes:
         now: the per-frame output of the newest frame.
-        past: those of the frames before, oldest first.
-        logits: (B, K, h, w) after the temporal module.
+        past: those of the frames that were read, by offset (-1: the frame before now).
+        reading: what the temporal module makes of them.
     """
 
     now: FrameOutput
-    past: list[FrameOutput]
-    logits: Tensor
+    past: dict[int, FrameOutput]
+    reading: Reading
+
+    @property
+    def logits(self) -> Tensor:
+        """(B, K, h, w) of now."""
+        return self.reading.logits
 
 
 @final
@@ -35,17 +40,26 @@ class VideoNetwork(nn.Module):
         super().__init__()
         self.frame = frame
         self.temporal = temporal
-        self.schedule = SlidingMemory(temporal.memory)
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """The frames before now that are read, oldest first: (-1,)."""
+        return self.temporal.schedule.steady
 
     @property
     def past(self) -> int:
-        """How many frames before now are read."""
-        return self.schedule.length
+        """How many frames before now a clip has to hold."""
+        return self.temporal.schedule.past
 
     @property
     def uses_motion(self) -> bool:
         """Whether motion changes the result."""
-        return self.past > 0
+        return self.temporal.uses_motion
+
+    @property
+    def light(self) -> FrameNetwork:
+        """The network that looks at a frame where slots are read: the per-frame one, unless there is a lighter one."""
+        return self.frame if self.temporal.light is None else self.temporal.light
 
     def forward(self, frames: Tensor, motion: dict[tuple[int, int], Motion]) -> VideoOutput:
         """Same as `unroll`."""
@@ -58,33 +72,67 @@ class VideoNetwork(nn.Module):
         edits: Edits | None = None,
         no_grad_past: bool = True,
         keep: Tensor | None = None,
+        offsets: Sequence[int] | None = None,
     ) -> VideoOutput:
         """Run over a clip.
 
         Args:
-            frames: (B, T, 3, H, W) RGB in [0, 1], oldest first; only the newest `past` + 1 are read.
+            frames: (B, T, 3, H, W) RGB in [0, 1], consecutive, oldest first. A clip that is shorter than the memory is
+                the beginning of a video.
             motion: {(i, i - 1): Motion i → i - 1} by positions in `frames`; a missing one is unknown.
             edits: replacements of encoder features of the newest frame, by stride.
             no_grad_past: no gradients through the frames before now (as published).
             keep: (B, 1, H, W) bool; True where nothing may be propagated into now.
+            offsets: read these frames, not those of the schedule.
         """
-        length = frames.shape[1]
-        slots: list[Slot] = []
-        past: list[FrameOutput] = []
-        for t in range(max(0, length - 1 - self.past), length - 1):
+        last = frames.shape[1] - 1
+        if offsets is None:
+            offsets = self._offsets_at(last)
+        past = {}
+        for offset in offsets:
             with torch.set_grad_enabled(torch.is_grad_enabled() and not no_grad_past):
-                output = self.frame(frames[:, t])
-                past.append(output)
-                slots = [*slots, self.temporal.encode(output)]
-                slots = [self.temporal.advance(slot, motion.get((t + 1, t))) for slot in slots]
-        now = self.frame(frames[:, -1], edits)
+                past[offset] = self.frame(frames[:, last + offset])
+        now = (self.light if past else self.frame)(frames[:, -1], edits)
+        return VideoOutput(now, past, self.reading(now, past, frames, motion, no_grad_past, keep))
+
+    def reading(
+        self,
+        now: FrameOutput,
+        past: Mapping[int, FrameOutput],
+        frames: Tensor,
+        motion: Mapping[tuple[int, int], Motion],
+        no_grad_past: bool = True,
+        keep: Tensor | None = None,
+    ) -> Reading:
+        """The temporal part of `unroll`: encode the frames before, bring their slots to now, read them.
+
+        Args:
+            now: per-frame output of the newest frame.
+            past: those of the frames that are read, by offset, oldest first.
+            frames, motion, no_grad_past, keep: as in `unroll`.
+        """
+        last = frames.shape[1] - 1
+        slots: list[Slot] = []
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not no_grad_past):
+            for t in range(last + min(past, default=0), last):
+                if t - last in past:
+                    slots.append(self.temporal.encode(past[t - last]))
+                here = motion.get((t + 1, t))
+                slots = [self.temporal.advance(slot, frames[:, t + 1], here) for slot in slots]
         if keep is not None:
             slots = [_without(slot, keep) for slot in slots]
-        return VideoOutput(now, past, self.temporal.read(now, slots))
+        return self.temporal.read(now, slots)
 
     def stream(self) -> "Stream":
         """A fresh stream over one video."""
         return Stream(self)
+
+    def _offsets_at(self, last: int) -> list[int]:
+        """What is read at the end of a clip: in the midst of a video, or `last` frames after its beginning."""
+        schedule = self.temporal.schedule
+        if last >= schedule.past:
+            return list(schedule.steady)
+        return [k - last for k in schedule.reads(last, range(last), lambda _: 0.0)]
 
 
 @final
@@ -93,7 +141,8 @@ class Stream:
 
     def __init__(self, network: VideoNetwork) -> None:
         self.network = network
-        self.slots: list[Slot] = []
+        self.position = 0
+        self.slots: dict[int, Slot] = {}
 
     def step(self, frame: Tensor, motion: Motion | None) -> Tensor:
         """The next frame.
@@ -105,12 +154,15 @@ class Stream:
         Returns:
             (B, K, h, w) logits.
         """
-        temporal, schedule = self.network.temporal, self.network.schedule
-        brought = [temporal.advance(slot, motion) for slot in self.slots]
-        output = self.network.frame(frame)
-        logits = temporal.read(output, brought)
-        slots = [*brought, temporal.encode(output)] if schedule.length else []
-        self.slots = slots[len(slots) - schedule.kept(len(slots)) :]
+        network, temporal, t = self.network, self.network.temporal, self.position
+        slots = {k: temporal.advance(slot, frame, motion) for k, slot in self.slots.items()}
+        stored = sorted(slots)
+        read = temporal.schedule.reads(t, stored, lambda k: float(temporal.doubt(slots[k], frame)))
+        output = (network.light if read else network.frame)(frame)
+        logits = temporal.read(output, [slots[k] for k in read]).logits
+        kept = temporal.schedule.keeps(t, stored, read)
+        self.slots = {k: slots[k] if k in slots else temporal.encode(output) for k in kept}
+        self.position += 1
         return logits
 
 

@@ -20,7 +20,7 @@ def test_reestimation_is_the_mean_over_batches_and_leaves_weights_modes_and_mome
     net = network().eval()
     before = [p.clone() for p in net.parameters()]
     batches = [torch.randn(4, 3, 5, 6) * 2 + 1 for _ in range(3)]
-    assert reestimate_statistics(net, iter(batches)) == 3
+    assert reestimate_statistics(net, net, iter(batches)) == 3
     mean = torch.stack([b.mean((0, 2, 3)) for b in batches]).mean(0)
     variance = torch.stack([b.var((0, 2, 3)) for b in batches]).mean(0)
     torch.testing.assert_close(net[0].running_mean, mean)

@@ -24,6 +24,9 @@ class ToyFrame(FrameNetwork):
         self.classifier = nn.Conv2d(6, num_classes, 1)
         self.aux = nn.Conv2d(8, num_classes, 1)
 
+    channels = {2: 8, 4: 8}  # noqa: RUF012
+    embedding_channels = 6
+
     def encode(self, image, edits=None):
         edits = edits or {}
         two = self.stem(image)
@@ -40,7 +43,8 @@ class ToyFrame(FrameNetwork):
 
 
 def toy_video(temporal="fusion", norm=True):
-    return VideoNetwork(ToyFrame(norm=norm), TEMPORAL[temporal](5))
+    frame = ToyFrame(norm=norm)
+    return VideoNetwork(frame, TEMPORAL[temporal](frame, 5))
 
 
 def toy_clip(needs, batch=2, size=(24, 32), valid=0.8, seed=0):

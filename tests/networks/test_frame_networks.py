@@ -75,7 +75,8 @@ def test_published_keys_of_deeplab_v2():
     }
     for (classes, head), (tensors, parameters) in expected.items():
         with torch.device("meta"):
-            network, fusion = DeepLabV2(classes, head), ScoreFusion(classes)
+            network = DeepLabV2(classes, head)
+            fusion = ScoreFusion(network, classes)
         state = {**network.state_dict(), **fusion.state_dict()}
         assert len(state) == tensors
         assert sum(p.numel() for m in (network, fusion) for p in m.parameters()) == parameters

@@ -1,0 +1,13 @@
+"""Published weights by system: what `crossfade import-weights SYSTEM FILE` knows.
+
+One file a system with its table of key names, one line here.
+"""
+
+from crossfade.importing.advent import ADVENT
+from crossfade.importing.base import System
+from crossfade.importing.da_vsn import DA_VSN
+from crossfade.importing.stcl import STCL
+from crossfade.importing.tps import TPS
+
+IMPORTERS: dict[str, System] = {"advent": ADVENT, "da_vsn": DA_VSN, "stcl": STCL, "tps": TPS}
+"""Name of the system → how its files become a video network of ours."""
