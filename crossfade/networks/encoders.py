@@ -28,12 +28,17 @@ _PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw
 
 
 class Encoder(nn.Module):
-    """A timm encoder with its normalisation: (B, 3, H, W) RGB in [0, 1] → {stride: features}."""
+    """A timm encoder with its normalisation: (B, 3, H, W) RGB in [0, 1] → {stride: features}.
 
-    def __init__(self, name: str, output_stride: int, pretrained: bool) -> None:
+    With `before_last` the output of the stage before the last is there too, under key 0 whatever its stride (auxiliary
+    heads sit on it, and a dilated last stage shares its stride); `self.before_last` is its width.
+    """
+
+    def __init__(self, name: str, output_stride: int, pretrained: bool, before_last: bool = False) -> None:
         super().__init__()
-        self.body = _create(name, output_stride, pretrained)
+        self.body = create_body(name, output_stride, pretrained, features_only=True)
         info = self.body.feature_info
+        self.before_last: int = info.channels()[-2] if before_last else 0
         # Where the last stages are dilated several share a stride: the deepest one stands for it.
         self.stages = {stride: k for k, stride in enumerate(info.reduction())}
         self.channels = {stride: info.channels()[k] for stride, k in self.stages.items()}
@@ -58,10 +63,16 @@ class Encoder(nn.Module):
         finally:
             for handle in handles:
                 handle.remove()
-        return {stride: maps[k] for stride, k in self.stages.items()}
+        features = {stride: maps[k] for stride, k in self.stages.items()}
+        return features | {0: maps[-2]} if self.before_last else features
 
 
-def _create(name: str, output_stride: int, pretrained: bool) -> Any:
+def create_body(name: str, output_stride: int, pretrained: bool, **options: Any) -> Any:
+    """A timm model, with ImageNet weights if asked.
+
+    Raises:
+        UserError: no such model, one that cannot have this output stride, or weights that cannot be had.
+    """
     import timm  # here, because it takes seconds and most stages build no network
 
     if not timm.is_model(name):
@@ -69,7 +80,7 @@ def _create(name: str, output_stride: int, pretrained: bool) -> Any:
     packaged = pretrained and name in PACKAGED
     try:
         body = timm.create_model(
-            name, features_only=True, output_stride=output_stride, pretrained=pretrained and not packaged
+            name, output_stride=output_stride, pretrained=pretrained and not packaged, **options
         )
     except (RuntimeError, OSError, ValueError) as error:
         raise UserError(
