@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
-from crossfade.networks.encoders import Encoder
+from crossfade.networks.encoders import Encoder, encoder_groups
 from crossfade.networks.layers import conv_bn_relu, separable_conv_bn_relu
 from crossfade.networks.segformer import at_one_size
 
@@ -71,6 +71,4 @@ class DAFormer(FrameNetwork):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """See FrameNetwork."""
-        encoder = list(self.encoder.parameters())
-        pretrained = set(map(id, encoder))
-        return {"encoder": encoder, "head": [p for p in self.parameters() if id(p) not in pretrained]}
+        return encoder_groups(self, self.encoder)

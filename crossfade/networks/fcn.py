@@ -1,11 +1,11 @@
-"""A fully convolutional network on a dilated encoder: what a temporal module with a head of its own needs beneath it."""
+"""A fully convolutional network on a dilated encoder: what a temporal module with its own head needs beneath it."""
 
 from typing import final
 
 from torch import Tensor, nn
 
 from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
-from crossfade.networks.encoders import Encoder
+from crossfade.networks.encoders import Encoder, encoder_groups
 from crossfade.networks.layers import conv_bn_relu
 
 
@@ -56,6 +56,4 @@ class FCN(FrameNetwork):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """See FrameNetwork."""
-        encoder = list(self.encoder.parameters())
-        pretrained = set(map(id, encoder))
-        return {"encoder": encoder, "head": [p for p in self.parameters() if id(p) not in pretrained]}
+        return encoder_groups(self, self.encoder)

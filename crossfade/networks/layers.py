@@ -13,7 +13,7 @@ def conv_bn_relu(inputs: int, outputs: int, size: int = 1, dilation: int = 1) ->
 
 
 def separable_conv_bn_relu(inputs: int, outputs: int, dilation: int = 1) -> nn.Sequential:
-    """(B, inputs, H, W) → (B, outputs, H, W): a 3x3 convolution a channel, then a 1x1; batch norm and ReLU after both."""
+    """(B, inputs, H, W) → (B, outputs, H, W): 3x3 a channel, then 1x1; batch norm and ReLU after both."""
     return nn.Sequential(
         nn.Conv2d(inputs, inputs, 3, padding=dilation, dilation=dilation, groups=inputs, bias=False),
         nn.BatchNorm2d(inputs),
