@@ -42,6 +42,10 @@ def parser() -> argparse.ArgumentParser:
     weights.add_argument(
         "--size", type=int, nargs=2, metavar=("H", "W"), help="frames are brought to this size (default: as published)"
     )
+    graph = commands.add_parser("export", help="write a model as a graph that runs without crossfade")
+    graph.add_argument("model", type=Path, metavar="DIR", help="a models/<pair>/<recipe>/seed-<n>")
+    graph.add_argument("--format", default="torch-export", help="torch-export (default) or onnx")
+    graph.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .pt2 or .onnx")
     return top
 
 
@@ -49,7 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (2 when the user can mend it, 1 when the doctor found errors)."""
     options = parser().parse_args(arguments)
     try:
-        commands = {"predict": predict, "labels": labels, "doctor": doctor, "import-weights": import_published}
+        commands = {
+            "predict": predict,
+            "labels": labels,
+            "doctor": doctor,
+            "import-weights": import_published,
+            "export": export_graph,
+        }
         return commands[options.command](options)
     except UserError as error:
         print(f"crossfade: {error}", file=sys.stderr)
@@ -149,6 +159,19 @@ def import_published(options: argparse.Namespace) -> int:
     if imported.dropped:
         names = ", ".join(imported.dropped)
         print(f"left out, because the published code never uses them: {names}")
+    return 0
+
+
+def export_graph(options: argparse.Namespace) -> int:
+    """`crossfade export`: one graph, or two and a plan where the network has memory."""
+    from crossfade.export import export
+
+    exported = export(options.model, options.format, options.out)
+    print(f"wrote {', '.join(map(str, exported.files))}")
+    if exported.difference is None:
+        print("the graphs have the right form; install onnxruntime to have their numbers compared too")
+    else:
+        print(f"over {exported.frames} frames they differ from the network by {exported.difference:.1e} of its logits")
     return 0
 
 
