@@ -6,8 +6,17 @@ One file a system with its table of key names, one line here.
 from crossfade.importing.advent import ADVENT
 from crossfade.importing.base import System
 from crossfade.importing.da_vsn import DA_VSN
+from crossfade.importing.davss import DAVSS
+from crossfade.importing.etc import ETC
 from crossfade.importing.stcl import STCL
 from crossfade.importing.tps import TPS
 
-IMPORTERS: dict[str, System] = {"advent": ADVENT, "da_vsn": DA_VSN, "stcl": STCL, "tps": TPS}
+IMPORTERS: dict[str, System] = {
+    "advent": ADVENT,
+    "da_vsn": DA_VSN,
+    "davss": DAVSS,
+    "etc": ETC,
+    "stcl": STCL,
+    "tps": TPS,
+}
 """Name of the system → how its files become a video network of ours."""

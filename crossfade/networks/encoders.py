@@ -79,9 +79,7 @@ def create_body(name: str, output_stride: int, pretrained: bool, **options: Any)
         raise unknown_name("encoder", name, timm.list_models())
     packaged = pretrained and name in PACKAGED
     try:
-        body = timm.create_model(
-            name, output_stride=output_stride, pretrained=pretrained and not packaged, **options
-        )
+        body = timm.create_model(name, output_stride=output_stride, pretrained=pretrained and not packaged, **options)
     except (RuntimeError, OSError, ValueError) as error:
         raise UserError(
             f"encoder '{name}' with output_stride {output_stride} cannot be built ({_first_line(error)}): if its "
