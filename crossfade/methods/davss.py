@@ -62,6 +62,8 @@ class DAVSSParameters(BaseModel):
 class TrainDAVSS(Method):
     """Three frames of a clip: the key frame, one between, and now, propagated to from the one between."""
 
+    trains_key_frames = True
+
     def __init__(self, parameters: DAVSSParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
         """Take the network's temporal module apart.
 
