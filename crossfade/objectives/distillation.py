@@ -1,12 +1,13 @@
 """What ETC distils from a teacher (Liu et al., ECCV 2020): classes, affinities between places, affinities over time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crossfade.networks.conv_lstm import ConvLSTM
+Memory = Callable[[Sequence[Tensor]], tuple[Tensor, Tensor]]
+"""Images (B, 1, h, w), oldest first → hidden state and cell after the last: a ConvLSTM."""
 
 
 def class_distillation(student: Tensor, teacher: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ def self_distillation(
 
 
 def sequence_distillation(
-    student: Sequence[Tensor], teacher: Sequence[Tensor], memory: ConvLSTM, pool: int = 16
+    student: Sequence[Tensor], teacher: Sequence[Tensor], memory: Memory, pool: int = 16
 ) -> Tensor:
     """MSE between what a ConvLSTM makes of the student's and of the teacher's affinities over time.
 

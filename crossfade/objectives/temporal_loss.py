@@ -3,11 +3,11 @@
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from crossfade.motion.field import Motion
 from crossfade.motion.warp import warp
-from crossfade.networks.base import upsample
 
 DEVIATION: Final = (0.229, 0.224, 0.225)
 """Of red, green and blue in ImageNet: what images in [0, 1] are divided by before they are compared."""
@@ -38,9 +38,10 @@ def temporal_loss(
     Returns:
         A scalar; 0 where no motion is valid.
     """
-    size = (images[0].shape[-2], images[0].shape[-1])
-    warped, inside = warp(upsample(neighbour, size), motion.flow)
-    gap = (likeness(*images, motion.flow) * (upsample(now, size) - warped)).float().pow(2).mean(1, keepdim=True)
+    size = images[0].shape[-2:]
+    here, there = (F.interpolate(logits, size, mode="bilinear", align_corners=False) for logits in (now, neighbour))
+    warped, inside = warp(there, motion.flow)
+    gap = (likeness(*images, motion.flow) * (here - warped)).float().pow(2).mean(1, keepdim=True)
     if compat:
         return gap.mean()
     valid = motion.valid & inside

@@ -20,7 +20,8 @@ def deeplab_v2(system):
     """A checkpoint as that system publishes it, and the frame network and fusion it is of."""
     torch.manual_seed(3)
     head, classes = DEEPLAB_V2[system]
-    frame, fusion = DeepLabV2(classes, head).eval(), ScoreFusion(classes)
+    frame = DeepLabV2(classes, head).eval()
+    fusion = ScoreFusion(frame, classes)
     torch.nn.init.normal_(fusion.sf_layer.weight)
     state = frame.state_dict() | ({} if system == "advent" else fusion.state_dict())
     return state, frame, fusion
