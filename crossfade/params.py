@@ -189,6 +189,12 @@ def _check_names(params: Params) -> None:
             if key not in known:
                 raise UserError(_unknown_key(f"networks.{name}.{key}", [*known, "temporal"]))
         _check_temporal(f"networks.{name}.temporal", network.temporal)
+        by = TEMPORAL[network.temporal.kind].trained_by
+        if by is not None:
+            raise UserError(
+                f"networks.{name}.temporal: '{network.temporal.kind}' comes after pretraining: make it the key "
+                f"`temporal` of a recipe whose method is {by}"
+            )
     _check_method("pretraining.method", params.pretraining.method)
     method = params.pretraining.method
     if method["name"] != "supervised" or method.get("domain", "source") != "source":
@@ -196,7 +202,7 @@ def _check_names(params: Params) -> None:
     for name, recipe in params.recipes.items():
         _known(f"network (recipes.{name}.network)", recipe.network, params.networks)
         if recipe.temporal is not None:
-            _check_added(name, recipe.temporal, params.networks[recipe.network].temporal)
+            _check_added(name, recipe, params.networks[recipe.network].temporal)
         _check_method(f"recipes.{name}.method", recipe.method)
         _checked(f"recipes.{name}.training", lambda _, n=name: params.training_of(n), None)
 
@@ -209,13 +215,20 @@ def _check_temporal(where: str, temporal: TemporalParameters) -> None:
             raise UserError(_unknown_key(f"{where}.{key}", known))
 
 
-def _check_added(recipe: str, added: TemporalParameters, own: TemporalParameters) -> None:
-    """A recipe may add a temporal module to a network that has none, if untrained it changes nothing."""
-    where = f"recipes.{recipe}.temporal"
+def _check_added(name: str, recipe: Recipe, own: TemporalParameters) -> None:
+    """A recipe may add a temporal module to a network that has none, if untrained it changes nothing.
+
+    Or if its method trains that module and nothing else.
+    """
+    added, where = recipe.temporal, f"recipes.{name}.temporal"
+    assert added is not None
     _check_temporal(where, added)
     if own.kind != "none":
         raise UserError(f"{where}: the network has temporal module '{own.kind}' already; remove the key")
-    if not TEMPORAL[added.kind].starts_as_identity:
+    by = TEMPORAL[added.kind].trained_by
+    if by is not None and recipe.method.get("name") != by:
+        raise UserError(f"{where}: '{added.kind}' is trained by method {by} alone; set recipes.{name}.method to it")
+    if by is None and not TEMPORAL[added.kind].starts_as_identity:
         raise UserError(
             f"{where}: '{added.kind}' has to be pretrained together with its network: make it the key `temporal` of an "
             "entry under `networks`, and let the recipe name that network"

@@ -9,6 +9,8 @@ from crossfade.errors import UserError, unknown_name
 from crossfade.methods.adabn import AdaBN, AdaBNParameters
 from crossfade.methods.advent import Advent, AdventParameters
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
+from crossfade.methods.davss import DAVSSParameters, TrainDAVSS
+from crossfade.methods.etc import ETC, ETCParameters
 from crossfade.methods.self_training import SelfTraining, SelfTrainingParameters
 from crossfade.methods.stcl import STCL, STCLParameters
 from crossfade.methods.supervised import Supervised, SupervisedParameters
@@ -25,6 +27,8 @@ METHODS: dict[str, tuple[type[BaseModel], type[Method]]] = {
     "stcl": (STCLParameters, STCL),
     "tps": (TPSParameters, TPS),
     "advent": (AdventParameters, Advent),
+    "etc": (ETCParameters, ETC),
+    "davss": (DAVSSParameters, TrainDAVSS),
 }
 """By name: the model of its parameters, and the method."""
 

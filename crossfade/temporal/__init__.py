@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from crossfade.errors import UserError, unknown_name
 from crossfade.networks import NetworkParameters, build_frame_network
 from crossfade.temporal.base import NoMemory, TemporalModule
+from crossfade.temporal.davss import DAVSS
 from crossfade.temporal.dtern import DTERN
 from crossfade.temporal.fusion import ScoreFusion
 from crossfade.temporal.tmanet import TMANet
@@ -19,6 +20,7 @@ TEMPORAL: dict[str, type[TemporalModule]] = {
     "fusion": ScoreFusion,
     "tmanet": TMANet,
     "dtern": DTERN,
+    "davss": DAVSS,
 }
 """By kind; each is built around a per-frame network for a number of classes, with arguments of its own."""
 

@@ -10,6 +10,9 @@ from toy_network import CLASSES, toy_clip, toy_video
 from crossfade.errors import UserError
 from crossfade.methods import METHODS, build_method
 
+TEMPORAL_KINDS = ("none", "fusion", "davss")
+REFUSES = {(name, "davss") for name, (_, method) in METHODS.items() if not method.trains_key_frames}
+REFUSES |= {("davss", "none"), ("davss", "fusion")}
 TRAINED = [name for name, (_, method) in METHODS.items() if method.trains]
 
 
@@ -41,8 +44,9 @@ def train(method, optimizer, first, last, total=6):
 
 
 def build(name, temporal="fusion", **raw):
+    accepted = next(kind for kind in (temporal, *TEMPORAL_KINDS) if (name, kind) not in REFUSES)
     torch.manual_seed(0)
-    return build_method(name, raw, toy_video(temporal), CLASSES)
+    return build_method(name, raw, toy_video(accepted), CLASSES)
 
 
 def optimizer_of(method):
@@ -60,6 +64,16 @@ def test_loss_falls_and_terms_are_scalars(name, temporal):
     assert all(figure.dtype.name == "uint8" and figure.shape[-1] == 3 for figure in output.figures.values())
     losses = train(method, optimizer_of(method), 0, 30, total=30)
     assert sum(losses[-5:]) < sum(losses[:5])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_network_is_taken_or_refused_in_a_sentence(name):
+    for temporal in TEMPORAL_KINDS:
+        if (name, temporal) in REFUSES:
+            with pytest.raises(UserError, match=rf"{name}.*(leave|choose|set)"):
+                build_method(name, {}, toy_video(temporal), CLASSES)
+        else:
+            build_method(name, {}, toy_video(temporal), CLASSES)
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -13,6 +13,7 @@ SMALL = NetworkParameters(kind="deeplab", pretrained=False, channels=16, skip_ch
 SETTINGS: dict[str, dict] = {
     "tmanet": {"key_channels": 8, "value_channels": 8},
     "dtern": {"exemplars": 5, "channels": 8, "kernels": [5, 3]},
+    "davss": {"width": 0.1, "interval": 3},
 }
 """Arguments that make a temporal module small enough for these tests, by kind."""
 
