@@ -147,18 +147,18 @@ class Graph(nn.Module):
         temporal, named = self.network.temporal, dict(zip(self.inputs, given, strict=True))
         frame = named["frame"]
         motion = Motion(named["flow"], named["valid"]) if "flow" in named else None
+        sliding = isinstance(temporal.schedule, SlidingMemory)
         slots = [{n: named[f"state_{n}"][k] for n in self.names} for k in range(self.plan.places)]
-        slots = [temporal.advance(slot, frame, motion) for slot in slots]
+        if self.step or sliding:  # a key frame forgets everything
+            slots = [temporal.advance(slot, frame, motion) for slot in slots]
         output = (self.network.light if self.step else self.network.frame)(frame)
         read = slots
         if self._picks:
             picked = {n: torch.stack([s[n] for s in slots]).index_select(0, named["reads"]) for n in self.names}
             read = [{n: picked[n][k] for n in self.names} for k in range(len(temporal.schedule.steady))]
         logits = temporal.read(output, read if self.step else []).logits
-        if isinstance(temporal.schedule, SlidingMemory) and slots:
+        if slots and (sliding or not self.step):
             slots = [*slots[1:], temporal.encode(output)]
-        elif slots and not self.step:
-            slots = [temporal.encode(output)]
         return (logits, *(torch.stack([slot[n] for slot in slots]) for n in self.names))
 
 
@@ -186,7 +186,7 @@ def export(folder: Path, form: str, out: Path) -> Exported:
     plan = plan_of(network)
     torch.manual_seed(0)
     with torch.no_grad():
-        slot = network.temporal.encode(network.frame(torch.rand(1, 3, *model.size))) if plan.places else {}
+        slot = _slot(network, torch.rand(1, 3, *model.size)) if plan.places else {}
         state = initial_state(slot, plan)
         graphs = {"step": Graph(network, plan, sorted(slot), step=bool(plan.places)).eval()}
         files = {"step": out}
@@ -211,6 +211,15 @@ def export(folder: Path, form: str, out: Path) -> Exported:
     description = out.with_suffix(".json")
     write_json(description, _description(model, form, plan, graphs, files, state))
     return Exported((*files.values(), description), frames, difference)
+
+
+def _slot(network: VideoNetwork, frame: Tensor) -> Slot:
+    """One frame's slot, if slots have the same parts all along."""
+    slot = network.temporal.encode(network.frame(frame))
+    extra = sorted(network.temporal.advance(slot, frame, None).keys() ^ slot.keys())
+    if extra:
+        raise UserError(f"this network cannot be exported: what it remembers changes on the way ({extra[0]})")
+    return slot
 
 
 def initial_state(slot: Slot, plan: Plan) -> Tensors:

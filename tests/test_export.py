@@ -19,6 +19,7 @@ TEMPORAL = {
     "none": {},
     "fusion": {},
     "tmanet": {"frames": 2, "key_channels": 8, "value_channels": 8},
+    "davss": {"width": 0.1, "interval": 3},
     "dtern": {"exemplars": 5, "channels": 8, "kernels": [5, 3], "offsets": [-4, -2]},
 }
 
@@ -28,9 +29,10 @@ def _small_network(monkeypatch):
     monkeypatch.setitem(FRAME_NETWORKS, "toy", ToyFrame)
 
 
-def model(folder, kind):
+def model(folder, kind, **more):
     torch.manual_seed(0)
-    parameters = ModelParameters(network=NetworkParameters(kind="toy"), temporal={"kind": kind, **TEMPORAL[kind]})
+    temporal = {"kind": kind, **TEMPORAL[kind], **more}
+    parameters = ModelParameters(network=NetworkParameters(kind="toy"), temporal=temporal)
     built = build_video_network(parameters, 4)
     if kind == "fusion":
         torch.nn.init.normal_(built.temporal.sf_layer.weight)
@@ -88,6 +90,8 @@ def test_the_plan_is_the_schedule(tmp_path):
     plan = plan_of(network)
     assert [plan.turn(t).graph for t in range(8)] == ["start", "start", *["step"] * 6]
     assert [plan.turn(t).reads for t in (2, 3, 4, 9)] == [(2, 3), (1, 3), (0, 2), (0, 2)]
+    plan = plan_of(load_model(model(tmp_path / "davss", "davss")).network)
+    assert [plan.turn(t).graph for t in range(7)] == ["start", "step", "step", "start", "step", "step", "start"]
 
 
 def test_a_graph_that_differs_is_not_kept(tmp_path, monkeypatch, capsys):
@@ -106,10 +110,14 @@ def test_a_graph_that_differs_is_not_kept(tmp_path, monkeypatch, capsys):
 
 def test_mistakes_are_one_sentence(tmp_path, capsys, monkeypatch):
     folder = model(tmp_path / "model", "none")
+    doubting = model(tmp_path / "doubting", "davss", threshold=0.5)
+    changing = model(tmp_path / "changing", "davss", motion="clip")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for arguments, words in (
         ([tmp_path, "--out", tmp_path / "a.pt2"], "is not a model"),
         ([folder, "--out", tmp_path / "a.onnx"], "must end in .pt2"),
+        ([doubting, "--out", tmp_path / "a.pt2"], "key frames by threshold cannot be exported"),
+        ([changing, "--out", tmp_path / "a.pt2"], "changes on the way (valid)"),
         ([folder, "--format", "onx", "--out", tmp_path / "a.onnx"], "did you mean 'onnx'"),
         ([folder, "--format", "onnx", "--out", tmp_path / "a.onnx"], "pip install onnx onnxscript onnxruntime"),
     ):
@@ -117,7 +125,7 @@ def test_mistakes_are_one_sentence(tmp_path, capsys, monkeypatch):
         said = capsys.readouterr().err.strip()
         assert words in said
         assert "\n" not in said
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "doubting", "changing"}
 
 
 @pytest.mark.parametrize("kind", TEMPORAL)
