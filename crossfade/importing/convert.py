@@ -77,7 +77,13 @@ def converted(system: System, state: State, where: str) -> Imported:
     Raises:
         UserError: a tensor is missing, left over, or of another shape.
     """
-    parameters = ModelParameters.model_validate(system.model(state))
+    what = f"{where} is not a whole checkpoint of {system.title}"
+    try:
+        parameters = ModelParameters.model_validate(system.model(state))
+    except KeyError as error:
+        raise UserError(
+            f"{what}: {error.args[0]} is missing; is it another version or variant of the system?"
+        ) from error
     classes = state[system.classifier].shape[0]
     named = {key: system.rename(key) for key in state}
     dropped = tuple(key for key, name in named.items() if name is None)
@@ -88,7 +94,6 @@ def converted(system: System, state: State, where: str) -> Imported:
         if name.endswith(".num_batches_tracked") and name not in ours:  # absent in files of the earliest versions
             ours[name] = torch.zeros_like(wanted[name])
     published = {name: key for key, name in named.items() if name is not None}
-    what = f"{where} is not a whole checkpoint of {system.title}"
     if missing := [name for name in wanted if name not in ours]:
         raise UserError(f"{what}: {_few(missing)} missing (our names); is it another version or variant of the system?")
     if left := [published[name] for name in ours if name not in wanted]:

@@ -74,7 +74,10 @@ class TMANet(TemporalModule):
         keys = [_tokens(encode(m)) for encode, m in zip(self.memory_keys, memory, strict=True)]
         values = [_tokens(encode(m)) for encode, m in zip(self.memory_values, memory, strict=True)]
         query, value = _tokens(self.query_key(now)), self.query_value(now)
-        read = F.scaled_dot_product_attention(query, torch.cat(keys, 2), torch.cat(values, 2), scale=1.0)
+        # Zeros change no product, and at one width nothing of size N x T·N is ever held (0.7 GB at 769²).
+        wider = (0, max(0, value.shape[1] - query.shape[-1]))
+        query, key = F.pad(query, wider), F.pad(torch.cat(keys, 2), wider)
+        read = F.scaled_dot_product_attention(query, key, torch.cat(values, 2), scale=1.0)
         read = read[:, 0].transpose(1, 2).reshape(value.shape)
         logits = self.classifier(self.dropout(self.bottleneck(torch.cat([value, read], 1))))
         return Reading(logits, also={"frame": (output.logits, FRAME_WEIGHT)})

@@ -3,8 +3,11 @@
 import pytest
 import torch
 from golden_rule import key_list, normal, synthetic, worst
+from toy_video import COLOURS, scene
 
 from crossfade.cli import main
+from crossfade.data.video import VideoWriter
+from crossfade.errors import UserError
 from crossfade.importing import IMPORTERS
 from crossfade.importing.convert import converted
 from crossfade.model_folder import load_model
@@ -49,6 +52,23 @@ def test_dtern_drops_what_the_published_code_never_uses(dtern):
     assert dtern.parameters.temporal.arguments["kernels"] == [13, 11, 9, 7]
 
 
+def test_dtern_predicts_a_video(tmp_path, capsys):
+    classes = {key: [19 if n == 124 else n for n in shape] for key, shape in key_list("dtern_b0").items()}
+    torch.save({"meta": {}, "state_dict": synthetic(classes)}, tmp_path / "dtern.pth")
+    imported = ["import-weights", "dtern", str(tmp_path / "dtern.pth"), "--out", str(tmp_path / "model")]
+    assert main([*imported, "--label-space", "camvid11"]) == 2
+    assert "has 19 classes, but label space 'camvid11' has 11" in capsys.readouterr().err
+    assert main([*imported, "--size", "64", "96"]) == 0
+    assert "left out, because the published code never uses them: decode_head.conv_seg" in capsys.readouterr().out
+    with VideoWriter(tmp_path / "in.mp4", 5.0) as writer:
+        for k in range(5):
+            writer.add(COLOURS[scene(k)])
+    labels = tmp_path / "labels"
+    arguments = [tmp_path / "in.mp4", "--model", tmp_path / "model", "--out", tmp_path / "out.mp4", "--labels", labels]
+    assert main(["predict", *map(str, arguments), "--device", "cpu", "--quiet"]) == 0
+    assert len(list(labels.iterdir())) == 5
+
+
 def test_tmanet(tmanet):
     network = tmanet.network
     with torch.no_grad():
@@ -83,6 +103,9 @@ def test_frames_and_other_encoders_are_told_from_the_shapes():
     wide = {"backbone.patch_embed1.proj.weight": torch.zeros(64, 3, 7, 7)}
     dtern = {key: torch.zeros(shape) for key, shape in key_list("dtern_b0").items() if not key.startswith("backbone")}
     assert IMPORTERS["dtern"].model(dtern | wide | blocks)["network"]["encoder"] == "mit_b3"
+    del dtern["decode_head.dtern.cluster_blocks.0.clustering.cam.conv2_3.0.weight"]
+    with pytest.raises(UserError, match=r"file is not a whole checkpoint of DTERN: .*conv2_3\.0\.weight is missing"):
+        converted(IMPORTERS["dtern"], dtern | wide | blocks, "file")
 
 
 def test_stcl_vit():

@@ -12,7 +12,7 @@ NETWORKS = {
     "segformer": {"kind": "segformer", "channels": 16},
     "fcn": {"kind": "fcn", "encoder": "resnet18", "pretrained": False, "channels": 16},
 }
-TMANET = {"kind": "tmanet", "frames": 3, "key_channels": 8, "value_channels": 8}
+TMANET = {"kind": "tmanet", "frames": 3, "key_channels": 8, "value_channels": 16}
 DTERN = {"kind": "dtern", "exemplars": 5, "channels": 8, "kernels": [5, 3], "offsets": [-4, -2]}
 
 
