@@ -77,35 +77,34 @@ def converted(system: System, state: State, where: str) -> Imported:
     Raises:
         UserError: a tensor is missing, left over, or of another shape.
     """
-    what = f"{where} is not a whole checkpoint of {system.title}"
+
+    def refused(problem: str) -> UserError:
+        what = f"{where} is not a whole checkpoint of {system.title}"
+        return UserError(f"{what}: {problem}; is it another version or variant of the system?")
+
     try:
         parameters = ModelParameters.model_validate(system.model(state))
     except KeyError as error:
-        raise UserError(
-            f"{what}: {error.args[0]} is missing; is it another version or variant of the system?"
-        ) from error
+        raise refused(f"{error.args[0]} is missing") from error
     classes = state[system.classifier].shape[0]
     named = {key: system.rename(key) for key in state}
     dropped = tuple(key for key, name in named.items() if name is None)
-    ours = {name: state[key] for key, name in named.items() if name is not None}
+    published = {name: key for key, name in named.items() if name is not None}
+    ours = {name: state[key] for name, key in published.items()}
     network = build_video_network(parameters, classes).eval()
     wanted = network.state_dict()
     for name in wanted:
         if name.endswith(".num_batches_tracked") and name not in ours:  # absent in files of the earliest versions
             ours[name] = torch.zeros_like(wanted[name])
-    published = {name: key for key, name in named.items() if name is not None}
     if missing := [name for name in wanted if name not in ours]:
-        raise UserError(f"{what}: {_few(missing)} missing (our names); is it another version or variant of the system?")
-    if left := [published[name] for name in ours if name not in wanted]:
-        raise UserError(f"{what}: {_few(left)} left over; is it another version or variant of the system?")
+        raise refused(f"{_few(missing)} missing (our names)")
+    if left := [k for k, name in named.items() if name is not None and not (name in wanted and published[name] == k)]:
+        raise refused(f"{_few(left)} left over")
     for name, value in ours.items():
-        if _long(value.shape) == _long(wanted[name].shape):
-            ours[name] = value.view(wanted[name].shape)
-        else:
-            raise UserError(
-                f"{what}: {published[name]} has shape {tuple(value.shape)} where {tuple(wanted[name].shape)} belongs; "
-                "is it another version or variant of the system?"
-            )
+        shape = wanted[name].shape
+        if _long(value.shape) != _long(shape):
+            raise refused(f"{published[name]} has shape {tuple(value.shape)} where {tuple(shape)} belongs")
+        ours[name] = value.reshape(shape)
     network.load_state_dict(ours)
     return Imported(network, parameters, classes, dropped)
 

@@ -75,6 +75,8 @@ def test_what_does_not_fit_is_named(tps, small):
         converted(IMPORTERS["tps"], without, "file")
     with pytest.raises(UserError, match=r"ema\.decay is left over"):
         converted(IMPORTERS["tps"], tps | {"ema.decay": torch.zeros(1)}, "file")
+    with pytest.raises(UserError, match=r"conv1\.weight is left over"):  # two tensors for one place
+        converted(IMPORTERS["tps"], tps | {"frame.conv1.weight": tps["conv1.weight"]}, "file")
     with pytest.raises(UserError, match=r"sf_layer\.weight is left over"):
         converted(IMPORTERS["advent"], tps, "file")
     with pytest.raises(UserError, match=r"conv1\.weight has shape \(1,\) where \(64, 3, 7, 7\) belongs"):
