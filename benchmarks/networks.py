@@ -33,7 +33,7 @@ def _training() -> list[dict[str, Any]]:
         def step(network: Any = network, images: torch.Tensor = images) -> None:
             network.frame(images).logits.mean().backward()
 
-        seconds[name] = _median(step, 5)
+        seconds[name] = median(step, 5)
     ratio = seconds["contiguous"] / seconds["channels_last"]
     return [
         {
@@ -56,8 +56,8 @@ def _streaming(temporal: str, name: str) -> dict[str, Any]:
     with torch.inference_mode():
         for t in range(past):
             stream.step(frames[:, t], motion.get((t, t - 1)))
-        streamed = _median(lambda: stream.step(frames[:, past], still), 15)
-        unrolled = _median(lambda: network.unroll(frames, motion), 15)
+        streamed = median(lambda: stream.step(frames[:, past], still), 15)
+        unrolled = median(lambda: network.unroll(frames, motion), 15)
     return {
         "what": f"{name}, one streamed frame, 256x192",
         "value": streamed * 1000,
@@ -72,7 +72,8 @@ def _network(temporal: str) -> Any:
     return build_video_network(ModelParameters(network=parameters, temporal=temporal), 11)
 
 
-def _median(work: Callable[[], object], times: int) -> float:
+def median(work: Callable[[], object], times: int) -> float:
+    """Median seconds of so many calls, after one that warms up."""
     work()
     taken = []
     for _ in range(times):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from crossfade.data.augment import (
@@ -23,6 +23,7 @@ from crossfade.errors import UserError
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.unroll import run_frames
+from crossfade.objectives.cross_entropy import cross_entropy
 from crossfade.objectives.propagation import correction_loss, distortion_loss, motion_loss, semantic_loss
 from crossfade.temporal.davss import DAVSS
 
@@ -44,6 +45,8 @@ class DAVSSParameters(BaseModel):
         domain: whose clips. The source's labels serve the correction stage; on the target the per-frame network's own
             classes stand in for them.
         distance: clips reach this far back; the key frame is two frames to this many before now.
+        light_weight: of the correction network's cross-entropy on all pixels alike, in the correction stage; published:
+            0, which trains it on the few pixels that are distorted alone, and for long.
         geometric: mirror and zoom.
         photometric: colour changes, the same for the frames of a clip.
     """
@@ -55,6 +58,7 @@ class DAVSSParameters(BaseModel):
     distortion_share: float = Field(default=0.15, ge=0.0, le=1.0)
     domain: Literal["source", "target"] = "target"
     distance: int = Field(default=4, ge=2)
+    light_weight: NonNegativeFloat = 0.0
     geometric: GeometricParameters = GeometricParameters()
     photometric: PhotometricParameters = NO_PHOTOMETRIC
 
@@ -160,9 +164,11 @@ class TrainDAVSS(Method):
             correction = temporal.correction(image).logits
             blended = temporal.blend(slot["logits"], small, correction, size)
             terms.setdefault("semantic", []).append(semantic_loss(propagated, blended, labels))
-            terms.setdefault("correction", []).append(
-                correction_loss(temporal.resized(correction, size), distortion, labels)
-            )
+            enlarged = temporal.resized(correction, size)
+            terms.setdefault("correction", []).append(correction_loss(enlarged, distortion, labels))
+            if self.parameters.light_weight > 0:
+                plain = self.parameters.light_weight * cross_entropy(enlarged, labels)
+                terms.setdefault("light", []).append(plain)
         scalars: dict[str, float | Tensor] = {"distortion": torch.stack([d.mean() for d in distortions]).mean()}
         figures = {}
         if draw:

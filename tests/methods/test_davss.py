@@ -101,6 +101,18 @@ def test_correction_moves_the_motion_through_the_distortion():
     assert all(p.grad is None for p in method.temporal.distortion.parameters())
 
 
+def test_the_light_network_may_learn_from_every_pixel():
+    gradients = []
+    for weight in (0.0, 2.0):
+        method = build({"stage": "correction", "light_weight": weight})
+        torch.manual_seed(0)
+        terms = method.step(0, 1, *clips(method, 0)).terms
+        assert ("light" in terms) == (weight > 0)
+        sum(terms.values()).backward()
+        gradients.append(method.temporal.correction.predict_cc.bias.grad.abs().sum())
+    assert gradients[1] > gradients[0]
+
+
 def panning(method, shift=4, size=(64, 96), seed=0):
     """A textured plane that moves to the left: now(x) = past(x + shift)."""
     needs = method.target_needs

@@ -80,16 +80,18 @@ def test_any_network_may_see_the_key_frames(kind):
     assert stream.slots[0]["logits"].shape == (1, 4, 17, 25)
 
 
-def test_the_heavy_network_runs_on_key_frames_alone():
+def test_the_heavy_network_runs_on_key_frames_alone_and_nothing_else_does_there():
     network, frames = small(interval=3)
     calls = []
     network.frame.register_forward_hook(lambda *_: calls.append("heavy"))
     network.light.register_forward_hook(lambda *_: calls.append("light"))
+    network.temporal.motion.register_forward_hook(lambda *_: calls.append("motion"))
     stream = network.stream()
     with torch.no_grad():
         for t in range(5):
             stream.step(frames[:, t], None)
-    assert calls == ["heavy", "light", "light", "heavy", "light"]
+    assert sorted(calls) == ["heavy"] * 2 + ["light"] * 3 + ["motion"] * 3
+    assert [name for name in calls if name != "motion"] == ["heavy", "light", "light", "heavy", "light"]
 
 
 def test_what_was_corrected_is_never_fed_back():
