@@ -34,6 +34,18 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--sheet", type=Path, metavar="OUT.png", help="the pictures (default: doctor-PAIR.png)")
     labels = commands.add_parser("labels", help="show a label space: its classes, and the ids that map into it")
     labels.add_argument("name", nargs="?", help="of the label space; none lists all there are")
+    weights = commands.add_parser("import-weights", help="make a model of a checkpoint that others published")
+    weights.add_argument("system", metavar="SYSTEM", help="whose checkpoint: tmanet, dtern, tps, stcl …")
+    weights.add_argument("file", type=Path, metavar="FILE", help="as downloaded (.pth)")
+    weights.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model folder to write")
+    weights.add_argument("--label-space", metavar="NAME", help="what its classes mean (default: as published)")
+    weights.add_argument(
+        "--size", type=int, nargs=2, metavar=("H", "W"), help="frames are brought to this size (default: as published)"
+    )
+    graph = commands.add_parser("export", help="write a model as a graph that runs without crossfade")
+    graph.add_argument("model", type=Path, metavar="DIR", help="a models/<pair>/<recipe>/seed-<n>")
+    graph.add_argument("--format", default="torch-export", help="torch-export (default) or onnx")
+    graph.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .pt2 or .onnx")
     return top
 
 
@@ -41,7 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (2 when the user can mend it, 1 when the doctor found errors)."""
     options = parser().parse_args(arguments)
     try:
-        return {"predict": predict, "labels": labels, "doctor": doctor}[options.command](options)
+        commands = {
+            "predict": predict,
+            "labels": labels,
+            "doctor": doctor,
+            "import-weights": import_published,
+            "export": export_graph,
+        }
+        return commands[options.command](options)
     except UserError as error:
         print(f"crossfade: {error}", file=sys.stderr)
         return 2
@@ -125,6 +144,36 @@ def labels(options: argparse.Namespace) -> int:
     console.width = max(console.width, least + len(table.columns))  # a narrow terminal wraps it; nothing is cut off
     console.print(table)
     console.print("every other id of these data sets, and 255, is ignored", highlight=False)
+    return 0
+
+
+def import_published(options: argparse.Namespace) -> int:
+    """`crossfade import-weights`: a published checkpoint becomes a model folder like any other."""
+    from crossfade.importing import IMPORTERS
+    from crossfade.importing.convert import import_weights
+
+    if options.size is not None and min(options.size) < 32:
+        raise UserError(f"--size {options.size[0]} {options.size[1]} is too small: height and width are at least 32")
+    size = None if options.size is None else (options.size[0], options.size[1])
+    imported = import_weights(options.system, options.file, options.out, options.label_space, size)
+    count = sum(parameter.numel() for parameter in imported.network.parameters())
+    print(f"{options.out}: {IMPORTERS[options.system].title}, {imported.classes} classes, {count:,} parameters")
+    if imported.dropped:
+        names = ", ".join(imported.dropped)
+        print(f"left out, because the published code never uses them: {names}")
+    return 0
+
+
+def export_graph(options: argparse.Namespace) -> int:
+    """`crossfade export`: one graph, or two and a plan where the network has memory."""
+    from crossfade.export import export
+
+    exported = export(options.model, options.format, options.out)
+    print(f"wrote {', '.join(map(str, exported.files))}")
+    if exported.difference is None:
+        print("the graphs have the right form; install onnxruntime to have their numbers compared too")
+    else:
+        print(f"over {exported.frames} frames they differ from the network by {exported.difference:.1e} of its logits")
     return 0
 
 

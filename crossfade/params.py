@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from crossfade.data import data_set_parameters
 from crossfade.data.labels import label_space_names
 from crossfade.errors import UserError, unknown_name
-from crossfade.methods import METHODS, Method, method_parameters, reads_too_much
+from crossfade.methods import METHODS, method_parameters, reads_too_much
 from crossfade.motion.parameters import MotionParameters
 from crossfade.networks import FRAME_NETWORKS, NetworkParameters
 from crossfade.params_text import parse
@@ -215,6 +215,12 @@ def _check_names(params: Params) -> None:
             if key not in known:
                 raise UserError(_unknown_key(f"networks.{name}.{key}", [*known, "temporal"]))
         _check_temporal(f"networks.{name}.temporal", network.temporal)
+        by = TEMPORAL[network.temporal.kind].trained_by
+        if by is not None:
+            raise UserError(
+                f"networks.{name}.temporal: '{network.temporal.kind}' comes after pretraining: make it the key "
+                f"`temporal` of a recipe whose method is {by}"
+            )
     _check_method("pretraining.method", params.pretraining.method)
     method = params.pretraining.method
     if method["name"] != "supervised" or method.get("domain", "source") != "source":
@@ -236,7 +242,7 @@ def _check_recipe(params: Params, where: str, name: str, recipe: Recipe) -> None
     _check_method(f"{where}.method", recipe.method)
     if recipe.temporal is not None:
         own = TemporalParameters() if isinstance(recipe, Continued) else params.networks[recipe.network].temporal
-        _check_added(f"{where}.temporal", recipe.temporal, own, METHODS[str(recipe.method["name"])][1])
+        _check_added(f"{where}.temporal", recipe, own)
     reads = recipe.temporal or params.networks[recipe.network].temporal
     if METHODS[str(recipe.method["name"])][1].single_frames and reads.kind != "none":
         raise UserError(f"{where}.temporal: {reads_too_much(str(recipe.method['name']))}")
@@ -251,15 +257,20 @@ def _check_temporal(where: str, temporal: TemporalParameters) -> None:
             raise UserError(_unknown_key(f"{where}.{key}", known))
 
 
-def _check_added(where: str, added: TemporalParameters, own: TemporalParameters, method: type[Method]) -> None:
+def _check_added(where: str, recipe: Recipe, own: TemporalParameters) -> None:
     """A recipe may add a temporal module to a network that has none, if untrained it changes nothing.
 
-    Or if the method trains just what comes between key frames.
+    Or if its method trains that module and nothing else.
     """
+    added = recipe.temporal
+    assert added is not None
     _check_temporal(where, added)
     if own.kind != "none":
         raise UserError(f"{where}: the network has temporal module '{own.kind}' already; remove the key")
-    if not TEMPORAL[added.kind].starts_as_identity and not method.trains_key_frames:
+    by = TEMPORAL[added.kind].trained_by
+    if by is not None and recipe.method.get("name") != by:
+        raise UserError(f"{where}: '{added.kind}' is trained by method {by} alone; set {where[:-9]}.method to it")
+    if by is None and not TEMPORAL[added.kind].starts_as_identity:
         raise UserError(
             f"{where}: '{added.kind}' has to be pretrained together with its network: make it the key `temporal` of an "
             "entry under `networks`, and let the recipe name that network"

@@ -48,6 +48,15 @@ MISTAKES = {
         lambda p: p["recipes"]["stcl"].update(method={"name": "quadmix"}),
         "recipes.stcl.temporal: method 'quadmix' trains on single frames",
     ),
+    "accelerator": (lambda p: p["recipes"]["stcl"].update(temporal="davss"), "recipes.stcl.method to it"),
+    "pretrained_accelerator": (
+        lambda p: p["networks"]["lite0"].update(temporal="davss"),
+        "lite0.temporal: 'davss' comes after pretraining",
+    ),
+    "temporal_key": (
+        lambda p: p["recipes"]["stcl"].update(temporal={"kind": "davss", "intervall": 2}),
+        "temporal.intervall'; did you mean 'interval'",
+    ),
     "estimator": (lambda p: p["motion"]["street_camera"].update(estimator="diss", preset=None), "did you mean 'dis'"),
     "data_set": (lambda p: p["data_sets"]["street_plain"].update(kind="stret"), "did you mean 'street'"),
     "training": (lambda p: p["recipes"]["stcl"].update(training={"step": 3}), "did you mean 'steps'"),

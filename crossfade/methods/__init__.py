@@ -10,6 +10,8 @@ from crossfade.methods.adabn import AdaBN, AdaBNParameters
 from crossfade.methods.advent import Advent, AdventParameters
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
 from crossfade.methods.da_vsn import DAVSN, DAVSNParameters
+from crossfade.methods.davss import DAVSSParameters, TrainDAVSS
+from crossfade.methods.etc import ETC, ETCParameters
 from crossfade.methods.mic import MIC, MICParameters
 from crossfade.methods.pixmatch import PixMatch, PixMatchParameters
 from crossfade.methods.quadmix import QuadMix, QuadMixParameters
@@ -33,6 +35,8 @@ METHODS: dict[str, tuple[type[BaseModel], type[Method]]] = {
     "pixmatch": (PixMatchParameters, PixMatch),
     "mic": (MICParameters, MIC),
     "quadmix": (QuadMixParameters, QuadMix),
+    "etc": (ETCParameters, ETC),
+    "davss": (DAVSSParameters, TrainDAVSS),
 }
 """By name: the model of its parameters, and the method."""
 

@@ -8,11 +8,27 @@ from pydantic import BaseModel, ConfigDict
 
 from crossfade.errors import UserError, unknown_name
 from crossfade.networks.base import FrameNetwork
+from crossfade.networks.correction import Correction
+from crossfade.networks.daformer import DAFormer
 from crossfade.networks.deeplab import DeepLab
 from crossfade.networks.deeplab_v2 import DeepLabV2
+from crossfade.networks.fcn import FCN
 from crossfade.networks.hrda import HRDA
+from crossfade.networks.psp import PSPNet
+from crossfade.networks.segformer import SegFormer
+from crossfade.networks.xception_deeplab import XceptionDeepLab
 
-FRAME_NETWORKS: dict[str, Callable[..., FrameNetwork]] = {"deeplab": DeepLab, "deeplab_v2": DeepLabV2, "hrda": HRDA}
+FRAME_NETWORKS: dict[str, Callable[..., FrameNetwork]] = {
+    "deeplab": DeepLab,
+    "deeplab_v2": DeepLabV2,
+    "deeplab_xception": XceptionDeepLab,
+    "psp": PSPNet,
+    "correction": Correction,
+    "segformer": SegFormer,
+    "daformer": DAFormer,
+    "fcn": FCN,
+    "hrda": HRDA,
+}
 
 
 class NetworkParameters(BaseModel):

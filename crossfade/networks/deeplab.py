@@ -7,22 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
-from crossfade.networks.encoders import Encoder
-
-
-def _conv(inputs: int, outputs: int, size: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
-
-
-def _separable(inputs: int, outputs: int, dilation: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, inputs, 3, padding=dilation, dilation=dilation, groups=inputs, bias=False),
-        nn.BatchNorm2d(inputs),
-        nn.ReLU(inplace=True),
-        *_conv(inputs, outputs),
-    )
+from crossfade.networks.encoders import Encoder, encoder_groups
+from crossfade.networks.layers import conv_bn_relu, separable_conv_bn_relu
 
 
 @final
@@ -46,12 +32,14 @@ class DeepLab(FrameNetwork):
         widths = self.encoder.channels
         self.deep = max(widths)
         deep = widths[self.deep]
-        self.branches = nn.ModuleList([_conv(deep, channels), *(_separable(deep, channels, d) for d in dilations)])
+        self.branches = nn.ModuleList(
+            [conv_bn_relu(deep, channels), *(separable_conv_bn_relu(deep, channels, d) for d in dilations)]
+        )
         self.pooled = nn.Sequential(nn.Conv2d(deep, channels, 1), nn.ReLU(inplace=True))
-        self.project = _conv(channels * (len(dilations) + 2), channels)
+        self.project = conv_bn_relu(channels * (len(dilations) + 2), channels)
         self.skips = tuple(stride for stride in (8, 4) if stride in widths and stride < self.deep)
-        self.lateral = nn.ModuleList([_conv(widths[stride], skip_channels) for stride in self.skips])
-        self.refine = nn.ModuleList([_separable(channels + skip_channels, channels) for _ in self.skips])
+        self.lateral = nn.ModuleList([conv_bn_relu(widths[stride], skip_channels) for stride in self.skips])
+        self.refine = nn.ModuleList([separable_conv_bn_relu(channels + skip_channels, channels) for _ in self.skips])
         self.dropout = nn.Dropout2d(dropout)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
@@ -92,6 +80,4 @@ class DeepLab(FrameNetwork):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """See FrameNetwork."""
-        encoder = list(self.encoder.parameters())
-        pretrained = set(map(id, encoder))
-        return {"encoder": encoder, "head": [p for p in self.parameters() if id(p) not in pretrained]}
+        return encoder_groups(self, self.encoder)

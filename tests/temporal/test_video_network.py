@@ -10,7 +10,11 @@ from crossfade.temporal import TEMPORAL, ModelParameters, build_video_network
 SMALL = NetworkParameters(kind="deeplab", pretrained=False, channels=16, skip_channels=8)
 
 
-SETTINGS: dict[str, dict] = {}
+SETTINGS: dict[str, dict] = {
+    "tmanet": {"key_channels": 8, "value_channels": 8},
+    "dtern": {"exemplars": 5, "channels": 8, "kernels": [5, 3]},
+    "davss": {"width": 0.1, "interval": 3},
+}
 """Arguments that make a temporal module small enough for these tests, by kind."""
 
 

@@ -1,0 +1,92 @@
+"""Key frames: DAVSS against its heavy network on every frame; of a trained model, what they cost.
+
+As a command: ``python -m benchmarks.key_frames --model DIR [--pair street] [--json FILE]`` prints mIoU, temporal
+consistency and speed of a trained model with DAVSS on the pair's evaluation split, by the interval of its key frames.
+"""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.networks import SIZE, median
+from crossfade.device import choose_device
+from crossfade.errors import UserError
+from crossfade.experiment import TARGET, Place, open_domain
+from crossfade.files import write_json
+from crossfade.key_frames import INTERVALS, curve
+from crossfade.model_folder import load_model
+from crossfade.networks import NetworkParameters
+from crossfade.params import read_params
+from crossfade.temporal import ModelParameters, build_video_network
+from crossfade.temporal.schedule import KeyFrames
+
+WIDTH = 0.25
+"""Of the networks beside lite0, which is itself a small one."""
+
+
+def rows() -> list[dict[str, Any]]:
+    """Milliseconds a frame over whole intervals, weights as they are born: they do not change the time."""
+    network = _network()
+    temporal = network.temporal.eval()
+    frames = torch.rand(10, 1, 3, *SIZE)
+    found = []
+    heavy: float | None = None
+    for interval in INTERVALS:
+        temporal.schedule = KeyFrames(interval)
+
+        def video(interval: int = interval) -> None:
+            stream = network.stream()
+            for t in range(interval):
+                stream.step(frames[t], None)
+
+        with torch.inference_mode():
+            spent = 1000 * median(video, 5) / interval
+        what = f"lite0 + DAVSS (width {WIDTH:g}), key frame every {interval}, 256x192"
+        row = {"what": what, "value": spent, "unit": "ms/frame"}
+        heavy = heavy or spent
+        found.append(row if interval == 1 else {**row, "against": "lite0 on every frame", "ratio": heavy / spent})
+    return found
+
+
+def _network() -> Any:
+    frame = NetworkParameters(kind="deeplab", pretrained=False)
+    temporal = {"kind": "davss", "width": WIDTH}
+    return build_video_network(ModelParameters.model_validate({"network": frame, "temporal": temporal}), 11).eval()
+
+
+def main() -> int:
+    """Print the curve of a trained model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="such as models/street/davss/seed-0")
+    parser.add_argument("--pair", default="street", help="whose evaluation split (default: street)")
+    parser.add_argument("--intervals", type=int, nargs="+", default=INTERVALS, metavar="N", help="default: 1 2 5 10")
+    parser.add_argument("--json", type=Path, help="also write the points to this file")
+    arguments = parser.parse_args()
+    try:
+        if min(arguments.intervals) < 1:
+            raise UserError("--intervals are at least 1: every N-th frame is a key frame")
+        pairs = read_params().pairs
+        if arguments.pair not in pairs:
+            raise UserError(f"params.yaml has no pair '{arguments.pair}': give one of {', '.join(pairs)}")
+        pair = pairs[arguments.pair]
+        domain = open_domain(Place(), arguments.pair, pair, TARGET, (pair.evaluate_on,))
+        model = load_model(arguments.model, domain.label_space)
+        points = curve(model.network, domain, arguments.intervals, choose_device(None))
+    except UserError as error:
+        print(f"key_frames: {error}", file=sys.stderr)
+        return 2
+    print("| key frame every | mIoU | temporal consistency | frames/s |\n|---:|---:|---:|---:|")
+    for point in points:
+        shares = (f"{100 * share:.1f} %" if share is not None else "" for share in (point.miou, point.consistency))
+        print(f"| {point.interval} | {' | '.join(shares)} | {point.rate:.1f} |")
+    if arguments.json:
+        write_json(arguments.json, [dataclasses.asdict(point) for point in points])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""PSPNet (Zhao et al., CVPR 2017) on any timm encoder; on ResNet-18 it is ETC's network."""
+
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crossfade.errors import UserError
+from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
+from crossfade.networks.encoders import Encoder
+
+
+def _conv(inputs: int, outputs: int, size: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+@final
+class PSPNet(FrameNetwork):
+    """Pyramid pooling on the encoder's last stage, an auxiliary head on the one before; logits at the output stride.
+
+    In the basic blocks of a dilated ResNet only the second 3x3 convolution is dilated, as in ETC (Liu et al., ECCV
+    2020); in timm's both are. Other encoders stay as timm makes them.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        encoder: str = "resnet18",
+        pretrained: bool = True,
+        output_stride: int = 8,
+        channels: int = 256,
+        bins: tuple[int, ...] = (1, 2, 3, 6),
+        dropout: float = 0.1,
+        align_corners: bool = False,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            num_classes: K.
+            encoder: a timm model.
+            pretrained: with its ImageNet weights.
+            output_stride: of the encoder.
+            channels: of either head before its classifier.
+            bins: sides of the pooled maps.
+            dropout: of whole channels before either classifier.
+            align_corners: how pooled maps are enlarged; True as published.
+        """
+        super().__init__()
+        self.num_classes = num_classes
+        self.align_corners = align_corners
+        self.encoder = Encoder(encoder, output_stride, pretrained, before_last=True)
+        _undilate_first(self.encoder.body)
+        self.deep = max(self.encoder.channels)
+        deep = self.encoder.channels[self.deep]
+        branch = deep // len(bins)
+        self.pyramid = nn.ModuleList(
+            [nn.Sequential(nn.AdaptiveAvgPool2d(side), *_conv(deep, branch, 1)) for side in bins]
+        )
+        self.project = _conv(deep + branch * len(bins), channels, 3)
+        self.dropout = nn.Dropout2d(dropout)
+        self.classifier = nn.Conv2d(channels, num_classes, 1)
+        self.aux = nn.Sequential(
+            *_conv(self.encoder.before_last, channels, 3), nn.Dropout2d(dropout), nn.Conv2d(channels, num_classes, 1)
+        )
+
+    @property
+    def channels(self) -> dict[int, int]:
+        """See FrameNetwork."""
+        return self.encoder.channels
+
+    @property
+    def embedding_channels(self) -> int:
+        """See FrameNetwork."""
+        return self.classifier.in_channels
+
+    def encode(self, image: Tensor, edits: Edits | None = None) -> dict[int, Tensor]:
+        """See FrameNetwork. The stage before the last goes to the auxiliary head under key 0."""
+        features: dict[int, Tensor] = self.encoder(image, edits)
+        return features
+
+    def pooled(self, deep: Tensor) -> Tensor:
+        """(B, C, h, w) → (B, 2C, h, w): itself and its pooled, projected and enlarged forms.
+
+        Raises:
+            UserError: a single frame in training, whose coarsest form has nothing to be normalised over.
+        """
+        if self.training and deep.shape[0] == 1:
+            raise UserError("network kind 'psp' trains on two clips a step or more: raise `batch` in params.yaml")
+        size = (deep.shape[-2], deep.shape[-1])
+        parts = [
+            F.interpolate(branch(deep), size, mode="bilinear", align_corners=self.align_corners)
+            for branch in self.pyramid
+        ]
+        return torch.cat([deep, *parts], 1)
+
+    def decode(self, features: dict[int, Tensor]) -> FrameOutput:
+        """See FrameNetwork."""
+        embedding = self.dropout(self.project(self.pooled(features[self.deep])))
+        strided = {stride: value for stride, value in features.items() if stride}
+        return FrameOutput(self.classifier(embedding), strided, embedding, self.aux(features[0]))
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """See FrameNetwork."""
+        encoder = list(self.encoder.parameters())
+        pretrained = set(map(id, encoder))
+        return {"encoder": encoder, "head": [p for p in self.parameters() if id(p) not in pretrained]}
+
+
+def _undilate_first(body: nn.Module) -> None:
+    from timm.models.resnet import BasicBlock  # here, because it takes seconds and most stages build no network
+
+    for block in body.modules():
+        if isinstance(block, BasicBlock):
+            block.conv1.dilation = block.conv1.padding = (1, 1)

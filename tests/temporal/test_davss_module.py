@@ -1,0 +1,143 @@
+"""DAVSS against the published networks' numbers, and what its key frames, its state and its motion are."""
+
+import numpy as np
+import pytest
+import torch
+from golden_rule import key_list, synthetic, uniform, worst
+
+from crossfade.importing import IMPORTERS
+from crossfade.importing.convert import converted
+from crossfade.motion.field import Motion
+from crossfade.networks import NetworkParameters
+from crossfade.objectives.propagation import correction_loss, semantic_loss
+from crossfade.temporal import ModelParameters, build_video_network
+
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def published():
+    return converted(IMPORTERS["davss"], synthetic(key_list("davss")), "synthetic").network
+
+
+@pytest.fixture(scope="module")
+def images():
+    return [uniform(seed, 1, 3, 128, 256) for seed in (1, 2, 3)]
+
+
+def test_published_numbers(published, images):
+    """Every network, the propagation and both losses, as the published modules give them."""
+    temporal, losses = published.temporal, []
+    with torch.no_grad():
+        key = published.frame(images[0])
+        found = {"keyframe_logits": key.logits, "flow": temporal.motion(images[1], images[0])}
+        slot, seen = temporal.encode(key), [published.frame(image).logits for image in images]
+        labels = torch.from_numpy(np.random.RandomState(4).randint(0, 19, (1, 128, 256)))
+        labels[:, :7] = 255
+        for k in (1, 2):
+            slot = temporal.advance(slot, images[k], None)
+            reading = temporal.read(published.light(images[k]), [slot])
+            maps = {name: temporal.resized(value, (128, 256)) for name, value in reading.maps.items()}
+            truth = labels if k == 2 else temporal.resized(seen[k], (128, 256)).argmax(1)
+            semantic = semantic_loss(maps["propagated"], reading.logits, truth)
+            losses.append((semantic, correction_loss(maps["correction"], maps["distortion"], truth)))
+            if k == 1:
+                found |= {"warped_logits": slot["logits"], "warped_img": slot["small"]}
+                found |= {name: reading.maps[name] for name in ("distortion", "correction")}
+    found["loss_semantic"], found["loss_cf"] = torch.tensor(losses).mean(0).split(1)
+    gaps = {name: worst("davss", name, value) for name, value in found.items()}
+    assert len(gaps) == 8
+    assert max(gaps.values()) < TOLERANCE, gaps
+
+
+def test_published_sizes(published):
+    temporal = published.temporal
+    parts = (published.frame, temporal.motion, temporal.light, temporal.distortion)
+    sizes = [sum(p.numel() for p in part.parameters()) for part in parts]
+    assert sizes == [41_054_899, 5_462_306, 9_487_699, 764]
+
+
+def small(size=(64, 96), frames=5, **arguments):
+    torch.manual_seed(0)
+    network = NetworkParameters(kind="deeplab", pretrained=False, channels=16, skip_channels=8)
+    temporal = {"kind": "davss", "width": 0.1, **arguments}
+    built = build_video_network(ModelParameters(network=network, temporal=temporal), 4).eval()
+    return built, torch.rand(1, frames, 3, *size)
+
+
+@pytest.mark.parametrize("kind", ["deeplab", "deeplab_v2", "psp", "correction"])
+def test_any_network_may_see_the_key_frames(kind):
+    """Logits at stride 8, or at odd sizes, are brought to the grid they are propagated on."""
+    arguments = {} if kind in ("deeplab_v2", "correction") else {"pretrained": False}
+    network = NetworkParameters(kind=kind, **arguments)
+    temporal = {"kind": "davss", "width": 0.1, "interval": 2}
+    built = build_video_network(ModelParameters(network=network, temporal=temporal), 4).eval()
+    stream = built.stream()
+    with torch.no_grad():
+        logits = [stream.step(torch.rand(1, 3, 65, 97), None) for _ in range(2)]
+    assert logits[0].shape[-1] < 97
+    assert logits[1].shape == (1, 4, 65, 97)
+    assert stream.slots[0]["logits"].shape == (1, 4, 17, 25)
+
+
+def test_the_heavy_network_runs_on_key_frames_alone_and_nothing_else_does_there():
+    network, frames = small(interval=3)
+    calls = []
+    network.frame.register_forward_hook(lambda *_: calls.append("heavy"))
+    network.light.register_forward_hook(lambda *_: calls.append("light"))
+    network.temporal.motion.register_forward_hook(lambda *_: calls.append("motion"))
+    stream = network.stream()
+    with torch.no_grad():
+        for t in range(5):
+            stream.step(frames[:, t], None)
+    assert sorted(calls) == ["heavy"] * 2 + ["light"] * 3 + ["motion"] * 3
+    assert [name for name in calls if name != "motion"] == ["heavy", "light", "light", "heavy", "light"]
+
+
+def test_what_was_corrected_is_never_fed_back():
+    network, frames = small()
+    streams = [network.stream() for _ in range(2)]
+    with torch.no_grad():
+        for t in range(3):
+            streams[0].step(frames[:, t], None)
+        for module in network.light.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.weight.mul_(-3)
+        for t in range(3):
+            streams[1].step(frames[:, t], None)
+    assert torch.equal(streams[0].slots[0]["logits"], streams[1].slots[0]["logits"])
+
+
+def test_doubt_makes_key_frames():
+    still, _ = small(threshold=0.5)
+    jumpy, frames = small(threshold=0.0)
+    for network in (still, jumpy):
+        torch.manual_seed(1)
+        for parameter in network.temporal.distortion.parameters():
+            torch.nn.init.normal_(parameter)  # by default so small that all images look alike
+    stream, restless = still.stream(), jumpy.stream()
+    with torch.no_grad():
+        for t in range(4):
+            stream.step(frames[:, t], None)
+            restless.step(frames[:, t], None)
+    assert (list(stream.slots), list(restless.slots)) == ([0], [3])
+
+
+def test_motion_of_the_clip_in_place_of_a_network():
+    """A still scene under zero motion stays as it was; where motion is unknown the light network alone is heard."""
+    network, frames = small(motion="clip")
+    assert network.uses_motion
+    assert network.temporal.motion is None
+    assert not small()[0].uses_motion
+    frame, none = frames[:, 0], torch.zeros(1, 2, 64, 96)
+    for valid in (True, False):
+        motion = Motion(none, torch.full((1, 1, 64, 96), valid))
+        with torch.no_grad():
+            stream = network.stream()
+            key = network.temporal.resized(stream.step(frame, None), (64, 96))
+            got = stream.step(frame, motion)
+            alone = network.temporal.resized(network.light(frame).logits, (64, 96))
+            unknown = network.stream()
+            unknown.step(frame, None)
+            torch.testing.assert_close(unknown.step(frame, None), alone)
+        torch.testing.assert_close(got, key if valid else alone, rtol=1e-4, atol=1e-5)
