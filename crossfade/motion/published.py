@@ -119,8 +119,8 @@ def _check_direction(there: Sequence[tuple[Published, int, int]]) -> None:
             video, i, j = looked[found.index(name)]
             raise UserError(
                 f"in {found.count(name)} of {len(found)} pairs the motion in {video.parameters.root} does not bring "
-                f"the earlier frame onto the later; {name} would fit better (first {video.path(i, j)}): is it the right "
-                "folder, kind and span? Motion that leads ahead in time belongs in 'ahead'"
+                f"the earlier frame onto the later; {name} would fit better (first {video.path(i, j)}): is it the "
+                "right folder, kind and span? Motion that leads ahead in time belongs in 'ahead'"
             )
 
 
