@@ -39,7 +39,7 @@ def data_set_parameters(raw: dict[str, Any]) -> BaseModel:
 
 
 def prepare_data_set(raw: dict[str, Any], folder: Path, workers: int = 1) -> Manifest:
-    """Render, fetch or index a data set: afterwards `folder`/manifest.json is there.
+    """Render, fetch or index a data set: afterwards `folder`/manifest.parquet is there.
 
     Args:
         raw: its section of params.yaml.

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from crossfade.data import data_set_parameters, prepare_data_set
+from crossfade.data.bar import readable
 from crossfade.data.getting import archives as archives_module
 from crossfade.data.getting.archives import bring_out, open_archive
-from crossfade.data.getting.bar import readable
 from crossfade.errors import UserError
 
 SIZE = (24, 32)

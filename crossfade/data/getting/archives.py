@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import final
 
-from crossfade.data.getting.bar import byte_bar, readable
+from crossfade.data.bar import byte_bar, readable
 from crossfade.errors import UserError
 from crossfade.files import atomic_path
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from crossfade.data.getting.bar import byte_bar
+from crossfade.data.bar import byte_bar
 from crossfade.errors import UserError
 from crossfade.files import sha256
 
