@@ -94,9 +94,9 @@ class Manifest:
     files: Mapping[str, dict[str, Any]] | None = None
     reading: Reading = Reading()
 
-    def image(self, ref: str) -> np.ndarray:
-        """One frame, (H, W, 3) uint8 RGB. Raises as `read_image`."""
-        image = read_image(self.root, ref)
+    def image(self, ref: str, shrink: int = 1) -> np.ndarray:
+        """One frame, (H, W, 3) uint8 RGB. `shrink` and errors as in `read_image`."""
+        image = read_image(self.root, ref, 1 if self.reading.crop_bottom else shrink)
         return image[: image.shape[0] - self.reading.crop_bottom]
 
     def label(self, ref: str) -> np.ndarray:
@@ -191,13 +191,23 @@ def fingerprints(manifest: Manifest, memory: Path | None = None) -> dict[str, di
     return hash_files({file: os.path.join(manifest.root, file) for file in files}, memory)  # noqa: PTH118 (quick)
 
 
-def read_image(root: Path, ref: str) -> np.ndarray:
+SHRUNK = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+
+
+def read_image(root: Path, ref: str, shrink: int = 1) -> np.ndarray:
     """Decode a colour image: (H, W, 3) uint8 RGB.
+
+    Args:
+        root: what the ref is relative to.
+        ref: of the image.
+        shrink: 1, 2, 4 or 8: a JPEG is decoded at that fraction of its size, which is quicker; others come whole.
 
     Raises:
         UserError: the file is missing, truncated or no image.
     """
-    return cv2.cvtColor(_decode(root, ref, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    jpeg = split_ref(ref)[1] or ref
+    mode = SHRUNK.get(shrink, cv2.IMREAD_COLOR) if jpeg.lower().endswith((".jpg", ".jpeg")) else cv2.IMREAD_COLOR
+    return cv2.cvtColor(_decode(root, ref, mode), cv2.COLOR_BGR2RGB)
 
 
 def read_label(root: Path, ref: str, form: LabelForm = "ids") -> np.ndarray:
