@@ -42,10 +42,7 @@ def cpu(work: Callable[[], Any], times: int = 3) -> float:
 def picture(size: tuple[int, int], seed: int = 0) -> np.ndarray:
     """Something that compresses as a photograph does: 2 bytes a pixel as PNG."""
     rng = np.random.default_rng(seed)
-    height, width = size
-    octaves = [
-        cv2.resize(rng.random((height // s, width // s, 3), np.float32), (width, height)) for s in (64, 16, 4, 2)
-    ]
+    octaves = [cv2.resize(rng.random((size[0] // s, size[1] // s, 3), np.float32), size[::-1]) for s in (64, 16, 4, 2)]
     return (np.mean(octaves, axis=0) * 255).astype(np.uint8)
 
 
