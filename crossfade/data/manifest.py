@@ -280,7 +280,7 @@ def _whole(data: bytes) -> bool:
     if data.startswith(b"\x89PNG"):
         return b"IEND" in data[-16:]
     if data.startswith(b"\xff\xd8"):
-        return data.find(b"\xff\xd9", _scan_start(data)) >= 0
+        return data.rfind(b"\xff\xd9", _scan_start(data)) >= 0
     return len(data) > 0
 
 
