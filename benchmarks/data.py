@@ -9,6 +9,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from crossfade.data.getting.members import choose
 from crossfade.data.labels import load_label_space
 from crossfade.data.loading import ClipDataset, Domain
 from crossfade.data.manifest import Frame, Manifest, Video
+from crossfade.data.shards import write_shards
 from crossfade.motion.store import MotionWriter
 
 SNIPPETS, FRAMES = 60, 30
@@ -141,6 +143,27 @@ def reading_rows() -> Iterator[dict[str, Any]]:
                 }
 
 
+def shard_rows() -> Iterator[dict[str, Any]]:
+    """The same clips out of shards, against the data set."""
+    cv2.setNumThreads(1)
+    loading.CACHE_BYTES = 0
+    for ending, size in (("png", SIZE), ("jpg", (1080, 1920))):
+        with tempfile.TemporaryDirectory() as name:
+            domain = _domain(Path(name), ending, size, SMALL)
+            list(write_shards(domain, Path(name) / "shards"))
+            sharded = replace(domain, shards=Path(name) / "shards")
+            own, quick = (
+                cpu(lambda data=ClipDataset(side, (-1, 0), (), True): data[0], 10) for side in (domain, sharded)
+            )
+        yield {
+            "what": f"{ending} {size[1]}x{size[0]} to {SMALL[1]}x{SMALL[0]}: shards",
+            "value": 2 / quick,
+            "unit": "frames/s",
+            "against": "the data set",
+            "ratio": own / quick,
+        }
+
+
 def _domain(root: Path, ending: str, size: tuple[int, int], small: tuple[int, int]) -> Domain:
     ids = np.random.default_rng(0).integers(0, 19, (16, 32), np.uint8)
     frames = []
@@ -158,4 +181,4 @@ def _domain(root: Path, ending: str, size: tuple[int, int], small: tuple[int, in
 
 def rows() -> list[dict[str, Any]]:
     """Everything above."""
-    return [*archive_rows(), *manifest_rows(), *reading_rows()]
+    return [*archive_rows(), *manifest_rows(), *reading_rows(), *shard_rows()]

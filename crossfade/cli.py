@@ -1,11 +1,12 @@
 """The `crossfade` command."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossfade.errors import UserError
+from crossfade.errors import UserError, unknown_name
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,6 +33,10 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("pair", nargs="?", help="of params.yaml (default: every pair that is switched on)")
     doctor.add_argument("--all", action="store_true", help="decode every frame, not 200 of each side")
     doctor.add_argument("--sheet", type=Path, metavar="OUT.png", help="the pictures (default: doctor-PAIR.png)")
+    shards = commands.add_parser("shards", help="copy a pair's frames to a fast disk, at the network's size, lossless")
+    shards.add_argument("pair", help="of params.yaml; its index stage has run")
+    shards.add_argument("folder", type=Path, help="then set CROSSFADE_SHARDS to it")
+    shards.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads")
     labels = commands.add_parser("labels", help="show a label space: its classes, and the ids that map into it")
     labels.add_argument("name", nargs="?", help="of the label space; none lists all there are")
     weights = commands.add_parser("import-weights", help="make a model of a checkpoint that others published")
@@ -55,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         commands = {
             "predict": predict,
+            "shards": shards,
             "labels": labels,
             "doctor": doctor,
             "import-weights": import_published,
@@ -118,6 +124,30 @@ def doctor(options: argparse.Namespace) -> int:
         print(f"{pair}: {verdict}, {len(report.findings) - report.errors} warnings")
         errors += report.errors
     return 1 if errors else 0
+
+
+def shards(options: argparse.Namespace) -> int:
+    """`crossfade shards`: one archive a video, both sides of a pair."""
+    from crossfade.data.shards import shards_folder, write_shards
+    from crossfade.experiment import SOURCE, TARGET, Place, open_domain
+    from crossfade.files import read_json
+    from crossfade.params import read_params
+
+    params, place = read_params(), Place()
+    if options.pair not in params.pairs:
+        raise unknown_name("pair", options.pair, params.pairs)
+    pair = params.pairs[options.pair]
+    os.environ.pop("CROSSFADE_SHARDS", None)
+    for side in (SOURCE, TARGET):
+        if not place.side(options.pair, side).is_file():
+            raise UserError(f"{place.side(options.pair, side)} is missing: dvc repro index@{options.pair} first")
+        index = read_json(place.side(options.pair, side))
+        domain = open_domain(place, options.pair, pair, side, tuple(index["splits"]))
+        folder = shards_folder(options.folder, index["data_hash"], pair.size)
+        written = sum(new for _, new in write_shards(domain, folder, options.workers))
+        print(f"{index['data_set']}: {len(domain.videos)} videos in {folder}, {written} of them new")
+    print(f"use them: export CROSSFADE_SHARDS={options.folder}")
+    return 0
 
 
 def labels(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from crossfade.data.checks import count_classes
 from crossfade.data.labels import LabelSpace, load_label_space
 from crossfade.data.loading import ClipDataset, Domain
 from crossfade.data.manifest import Manifest
+from crossfade.data.shards import shards_folder
 from crossfade.diagnosis import Diagnosis
 from crossfade.errors import UserError
 from crossfade.files import atomic_folder, read_json, write_json
@@ -78,7 +79,14 @@ def open_domain(place: Place, pair_name: str, pair: Pair, side: str, splits: tup
     index = read_json(place.side(pair_name, side))
     manifest = Manifest.load(place.root / index["data"])
     space = load_label_space(pair.label_space)
-    return Domain(manifest, place.root / index["motion"], space, pair.size, splits)
+    shards = os.environ.get("CROSSFADE_SHARDS")
+    folder = None if shards is None else shards_folder(Path(shards), index["data_hash"], pair.size)
+    if folder is not None and not folder.is_dir():
+        raise UserError(
+            f"CROSSFADE_SHARDS names {shards}, which has no shards of '{index['data_set']}' as it is now at "
+            f"{pair.size[0]}x{pair.size[1]}: write them with crossfade shards {pair_name} {shards}, or unset it"
+        )
+    return Domain(manifest, place.root / index["motion"], space, pair.size, splits, folder)
 
 
 def data_facts(place: Place, pair: str, *sides: str) -> dict[str, Any]:
@@ -301,7 +309,7 @@ def _started_from(
 def _labelled_target(target: Domain, pair: Pair) -> Domain:
     """The target for the oracle and for a diagnosis: the adaptation splits without the evaluation split."""
     splits = tuple(split for split in target.splits if split != pair.evaluate_on)
-    return Domain(target.manifest, target.motion, target.label_space, target.size, splits)
+    return replace(target, splits=splits)
 
 
 def _seed_everything(seed: int) -> None:

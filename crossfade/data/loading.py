@@ -1,7 +1,7 @@
 """Reading: one side of a pair as a data set of short clips, batches in a reproducible order, whole videos."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from crossfade.data.clip import IGNORE, Clip
 from crossfade.data.labels import LabelSpace
-from crossfade.data.manifest import Manifest, Video, read_label
+from crossfade.data.manifest import Manifest, Video, read_image, read_label
 from crossfade.errors import UserError
 from crossfade.motion.field import Motion
 from crossfade.motion.store import MotionArchive, check_fits
@@ -33,6 +33,7 @@ class Domain:
         label_space: what its labels are mapped to.
         size: (H, W) networks work at.
         splits: which splits are read.
+        shards: a folder with copies of frames and labels at `size`, read where it has them; see crossfade/data/shards.py.
     """
 
     manifest: Manifest
@@ -40,6 +41,7 @@ class Domain:
     label_space: LabelSpace
     size: tuple[int, int]
     splits: tuple[str, ...]
+    shards: Path | None = None
 
     @property
     def videos(self) -> tuple[Video, ...]:
@@ -56,20 +58,48 @@ class Domain:
 
     def image(self, video: Video, k: int) -> np.ndarray:
         """Frame `k` of a video at the domain's size, (h, w, 3) uint8 RGB."""
+        shard = self._shard(video, f"{k:06d}.png")
+        if shard is not None:
+            return read_image(*shard)
         (h, w), (height, width) = self.size, video.size
         shrink = next((s for s in (8, 4, 2) if s * h <= height and s * w <= width), 1)
         return resize_frame(self.manifest.image(video.frames[k].image, shrink), self.size)
 
-    def label(self, ref: str, size: tuple[int, int] | None = None) -> np.ndarray:
-        """(H, W) uint8 class ids of the label space at `size`, or at the label's own."""
-        raw = self.manifest.label(ref)
-        size = size or (raw.shape[0], raw.shape[1])
+    def label(self, ref: str) -> np.ndarray:
+        """(H, W) uint8 class ids of the label space at the label's own size."""
+        return self._mapped(self.manifest.label(ref), ref)
+
+    def label_of(self, video: Video, k: int) -> np.ndarray:
+        """Class ids of frame `k` of a video, which is labelled, at the domain's size, (h, w) uint8."""
+        ref, shard = video.frames[k].label, self._shard(video, f"{k:06d}-label.png")
+        assert ref is not None
         # Mapping what is left after resizing gives the same and has less to do.
-        mapped = self.label_space.map(resize_labels(raw, size), self.manifest.labels, str(self.manifest.root / ref))
+        raw = resize_labels(self.manifest.label(ref), self.size) if shard is None else read_label(*shard)
+        return self._mapped(raw, ref)
+
+    def without_shards(self) -> "Domain":
+        """The same, read from the data set itself."""
+        return replace(self, shards=None)
+
+    def _mapped(self, raw: np.ndarray, ref: str) -> np.ndarray:
+        mapped = self.label_space.map(raw, self.manifest.labels, str(self.manifest.root / ref))
         if self.manifest.ego_mask is not None:
+            size = (raw.shape[0], raw.shape[1])
             mask = resize_labels(read_label(self.manifest.root, self.manifest.ego_mask), size)
             mapped = np.where(mask > 0, np.uint8(IGNORE), mapped)
         return mapped
+
+    def _shard(self, video: Video, member: str) -> tuple[Path, str] | None:
+        """Root and ref of a member of the video's shard, if the video has one."""
+        archive = shard_of(video)
+        if self.shards is None or not (self.shards / archive).is_file():
+            return None
+        return self.shards, f"{archive}!{member}"
+
+
+def shard_of(video: Video) -> str:
+    """The archive with a video's frames and labels at the domain's size, relative to the folder of shards."""
+    return f"{video.split}/{video.name}.zip"
 
 
 def resize_frame(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -215,10 +245,9 @@ class _Reader:
         """(H, W) int64; all ignored where the frame is not labelled."""
         if (v, k) in self.label_maps:
             return self.label_maps[v, k].long()
-        ref = self._videos[v].frames[k].label
-        if ref is None:
+        if self._videos[v].frames[k].label is None:
             return torch.full(self.domain.size, IGNORE)
-        tensor = torch.from_numpy(self.domain.label(ref, self.domain.size).copy())
+        tensor = torch.from_numpy(self.domain.label_of(self._videos[v], k).copy())
         if self.keep:
             self.label_maps[v, k] = tensor
         return tensor.long()
