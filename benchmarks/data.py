@@ -152,9 +152,8 @@ def shard_rows() -> Iterator[dict[str, Any]]:
             domain = _domain(Path(name), ending, size, SMALL)
             list(write_shards(domain, Path(name) / "shards"))
             sharded = replace(domain, shards=Path(name) / "shards")
-            own, quick = (
-                cpu(lambda data=ClipDataset(side, (-1, 0), (), True): data[0], 10) for side in (domain, sharded)
-            )
+            clips = [ClipDataset(side, (-1, 0), (), True) for side in (domain, sharded)]
+            own, quick = (cpu(lambda data=data: data[0], 10) for data in clips)
         yield {
             "what": f"{ending} {size[1]}x{size[0]} to {SMALL[1]}x{SMALL[0]}: shards",
             "value": 2 / quick,

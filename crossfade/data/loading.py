@@ -33,7 +33,7 @@ class Domain:
         label_space: what its labels are mapped to.
         size: (H, W) networks work at.
         splits: which splits are read.
-        shards: a folder with copies of frames and labels at `size`, read where it has them; see crossfade/data/shards.py.
+        shards: a folder with copies of frames and labels at `size`, read where it has them (crossfade/data/shards.py).
     """
 
     manifest: Manifest
