@@ -8,7 +8,7 @@ import pytest
 from crossfade.data.labels import load_label_space
 from crossfade.errors import UserError
 from crossfade.params import check_params
-from crossfade.params_text import merged_in, taken_out
+from crossfade.params_text import merged_in, parse, taken_out
 from crossfade.presets import preset_names, preset_text, read_published, switched_to
 from stages import switch
 
@@ -84,10 +84,19 @@ def test_what_dvc_writes_can_still_be_taken_out(tmp_path):
     assert check_params(back) == check_params(SHIPPED)
 
 
+@pytest.mark.parametrize("end", ["\n", "", "\n\n# the end\n"])
+def test_a_section_on_one_line_is_replaced_heading_and_all(end):
+    text = "# mine\n\nseeds: [0]   # one\nrecipes: {}\n\ncontinued: []" + end
+    preset = "# theirs\nseeds:\n  - 1\n  - 2\n\ncontinued: [{name: a}]   # after b\npublished: {a: 1}\n"
+    merged = merged_in(text, "theirs", preset)
+    assert parse(merged) == {"seeds": [1, 2], "recipes": {}, "continued": [{"name": "a"}]}
+    assert taken_out(merged) == text
+    assert "\n#| seeds: [0]   # one\n" in merged
+
+
 def test_what_cannot_be_put_aside_is_told():
-    text = SHIPPED.replace("networks:\n", "networks: {}\nnothing:\n")
-    with pytest.raises(UserError, match="write the section 'networks' over several lines"):
-        merged_in(text, "x", preset_text("viper_cityscapes_resnet101"))
+    with pytest.raises(UserError, match="has no section 'networks'"):
+        merged_in(SHIPPED.replace("networks:\n", "nets:\n"), "x", preset_text("viper_cityscapes_resnet101"))
     with pytest.raises(UserError, match="did you mean 'vspw_dtern'"):
         preset_text("vspw_dtren")
 
