@@ -12,7 +12,7 @@ import os
 import platform
 from pathlib import Path
 
-MODULES = ("street", "motion", "networks", "key_frames", "training", "orchestration")
+MODULES = ("street", "data", "motion", "networks", "key_frames", "training", "orchestration")
 
 
 def main() -> None:

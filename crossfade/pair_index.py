@@ -5,6 +5,7 @@ from typing import Any
 from crossfade.data.checks import check_files, check_length, check_motion, check_videos, count_classes
 from crossfade.data.labels import FOLDER, LabelSpace, load_label_space
 from crossfade.data.manifest import UNLABELLED, Manifest
+from crossfade.data.manifest_files import read_about
 from crossfade.errors import UserError
 from crossfade.experiment import SOURCE, TARGET, Place
 from crossfade.files import atomic_folder, read_json, sha256, write_json
@@ -59,7 +60,7 @@ def _side(
         "data_set": data_set,
         "data": str(place.data(data_set).relative_to(place.root)),
         "motion": str(motion.relative_to(place.root)),
-        "data_hash": sha256(place.data(data_set) / "manifest.json"),
+        "data_hash": read_about(place.data(data_set))["content"],
         "motion_hash": sha256(motion / "index.json"),
         "estimator": read_json(motion / "index.json")["estimator"],
         "splits": {s: sum(len(v.frames) for v in manifest.split(s)) for s in splits},

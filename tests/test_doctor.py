@@ -1,6 +1,7 @@
 """The doctor finds what is wrong, all of it, and says what to do."""
 
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -130,11 +131,17 @@ def test_right_motion_is_not_suspected():
     assert suspicion(wide[:, :128], wide[:, :128], still) is None
 
 
-def test_frames_without_neighbours_and_absent_classes_are_warnings(project):
-    path = project / "data/plain/manifest.json"
-    path.write_text(
-        path.read_text().replace('"time": 0.083333', '"time": 5.0').replace('"time": 0.166667', '"time": 9.0')
+def retime(folder, times):
+    """Give frames other times."""
+    manifest = Manifest.load(folder)
+    videos = (
+        replace(v, frames=tuple(replace(f, time=times.get(f.time, f.time)) for f in v.frames)) for v in manifest.videos
     )
+    replace(manifest, videos=tuple(videos)).save(folder)
+
+
+def test_frames_without_neighbours_and_absent_classes_are_warnings(project):
+    retime(project / "data/plain", {0.083333: 5.0, 0.166667: 9.0})
     assert Manifest.load(project / "data/plain").videos[0].frames[2].time == 9.0
     lines = found(project)
     assert any("6 of 6 frames of 'plain' have no neighbour" in line for line in lines)
@@ -142,8 +149,7 @@ def test_frames_without_neighbours_and_absent_classes_are_warnings(project):
 
 
 def test_a_frame_listed_twice_is_told(project):
-    path = project / "data/camera/manifest.json"
-    path.write_text(path.read_text().replace('"time": 0.166667', '"time": 0.083333'))
+    retime(project / "data/camera", {0.166667: 0.083333})
     lines = found(project)
     assert sum("do not increase" in line and "listed twice" in line for line in lines) == 2
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from crossfade.data.getting import get, getting_parameters, own_keys
 from crossfade.data.manifest import Manifest
 from crossfade.errors import unknown_name
 
@@ -35,11 +36,12 @@ def data_set_parameters(raw: dict[str, Any]) -> BaseModel:
         raise unknown_name("kind of data set", kind, DATASETS)
     module, model, _ = DATASETS[kind]
     parameters: type[BaseModel] = vars(importlib.import_module(module))[model]
-    return parameters.model_validate(raw)
+    getting_parameters(raw)
+    return parameters.model_validate(own_keys(raw))
 
 
 def prepare_data_set(raw: dict[str, Any], folder: Path, workers: int = 1) -> Manifest:
-    """Render, fetch or index a data set: afterwards `folder`/manifest.json is there.
+    """Render, fetch or index a data set: afterwards `folder`/manifest.parquet is there.
 
     Args:
         raw: its section of params.yaml.
@@ -50,6 +52,7 @@ def prepare_data_set(raw: dict[str, Any], folder: Path, workers: int = 1) -> Man
         UserError: what the data set needs is not there.
     """
     parameters = data_set_parameters(raw)
+    get(folder.name, str(raw["kind"]), parameters, getting_parameters(raw), workers)
     module, _, function = DATASETS[str(raw["kind"])]
     prepare: Callable[..., Manifest] = vars(importlib.import_module(module))[function]
     return prepare(parameters, folder, workers)

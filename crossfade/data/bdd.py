@@ -72,7 +72,7 @@ class BddParameters(BaseModel):
 
 
 def prepare(parameters: BddParameters, folder: Path, workers: int = 1) -> Manifest:
-    """Index BDD100K: `folder`/manifest.json; nothing is copied but frames out of videos.
+    """Index BDD100K: `folder`/manifest.parquet; nothing is copied but frames out of videos.
 
     Raises:
         UserError: a folder, a listed still or its label is missing, no still has a video, or a video is cut short.

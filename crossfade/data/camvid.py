@@ -97,7 +97,7 @@ class Still:
 
 
 def prepare(parameters: CamvidParameters, folder: Path, workers: int = 1) -> Manifest:
-    """Index CamVid: `folder`/manifest.json; nothing is copied but frames out of videos and labels out of colours.
+    """Index CamVid: `folder`/manifest.parquet; nothing is copied but frames out of videos and labels out of colours.
 
     Raises:
         UserError: the folder or its lists are missing or empty, a listed file is not there, a label has another colour

@@ -64,7 +64,7 @@ class CityscapesParameters(BaseModel):
 
 
 def prepare(parameters: CityscapesParameters, folder: Path, workers: int = 1) -> Manifest:
-    """Index Cityscapes in place: `folder`/manifest.json; nothing is copied.
+    """Index Cityscapes in place: `folder`/manifest.parquet; nothing is copied.
 
     Raises:
         UserError: a folder is missing, a neighbour of a labelled frame is, or a list names a frame without a label.

@@ -114,7 +114,7 @@ class Labelled:
 
 
 def prepare(parameters: FootageParameters, folder: Path, workers: int = 1) -> Manifest:
-    """Choose the clips and write them; `folder`/manifest.json comes last.
+    """Choose the clips and write them; `folder`/manifest.parquet comes last.
 
     Raises:
         UserError: there is no footage, a file cannot be read, or too little of it moves.

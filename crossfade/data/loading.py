@@ -54,22 +54,36 @@ class Domain:
         check_fits(archive, video)
         return archive
 
-    def label(self, ref: str) -> np.ndarray:
-        """(H, W) uint8 class ids of the label space at the label's own size."""
+    def image(self, video: Video, k: int) -> np.ndarray:
+        """Frame `k` of a video at the domain's size, (h, w, 3) uint8 RGB."""
+        (h, w), (height, width) = self.size, video.size
+        shrink = next((s for s in (8, 4, 2) if s * h <= height and s * w <= width), 1)
+        return resize_frame(self.manifest.image(video.frames[k].image, shrink), self.size)
+
+    def label(self, ref: str, size: tuple[int, int] | None = None) -> np.ndarray:
+        """(H, W) uint8 class ids of the label space at `size`, or at the label's own."""
         raw = self.manifest.label(ref)
-        mapped = self.label_space.map(raw, self.manifest.labels, str(self.manifest.root / ref))
+        size = size or (raw.shape[0], raw.shape[1])
+        # Mapping what is left after resizing gives the same and has less to do.
+        mapped = self.label_space.map(resize_labels(raw, size), self.manifest.labels, str(self.manifest.root / ref))
         if self.manifest.ego_mask is not None:
-            mask = read_label(self.manifest.root, self.manifest.ego_mask)
+            mask = resize_labels(read_label(self.manifest.root, self.manifest.ego_mask), size)
             mapped = np.where(mask > 0, np.uint8(IGNORE), mapped)
         return mapped
 
 
-def frame_to_tensor(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Tensor]:
-    """(H, W, 3) uint8 RGB → the image at `size` and (1, 3, h, w) float32 in [0, 1]. Shrinks by area averaging."""
+def resize_frame(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 at another size; shrinks by area averaging."""
     h, w = size
-    if image.shape[:2] != size:
-        shrinks = image.shape[0] >= h and image.shape[1] >= w
-        image = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    if image.shape[:2] == size:
+        return image
+    shrinks = image.shape[0] >= h and image.shape[1] >= w
+    return cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def frame_to_tensor(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Tensor]:
+    """(H, W, 3) uint8 RGB → the image at `size`, as `resize_frame`, and (1, 3, h, w) float32 in [0, 1]."""
+    image = resize_frame(image, size)
     return image, torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
 
 
@@ -142,7 +156,7 @@ class ClipDataset(Dataset[Clip]):
         labels = torch.stack([self._reader.label(v, k) for k in frames])[None] if self.labels else None
         motion = {(i, j): self._reader.motion(v, frames[i], frames[j]) for i, j in self.pairs}
         name = f"{video.split}/{video.name}/{now}"
-        return Clip(images[None].float() / 255, labels, motion, (name,))
+        return Clip(images[None].float().div_(255), labels, motion, (name,))
 
     def class_counts(self) -> np.ndarray:
         """(N, K) pixels of each class in each clip's "now" at the domain's size; every label image is read.
@@ -192,9 +206,7 @@ class _Reader:
         """(1, 3, H, W) uint8."""
         if (v, k) in self.images:
             return self.images[v, k]
-        image = self.domain.manifest.image(self._videos[v].frames[k].image)
-        small, _ = frame_to_tensor(image, self.domain.size)
-        tensor = torch.from_numpy(small).permute(2, 0, 1)[None].contiguous()
+        tensor = torch.from_numpy(self.domain.image(self._videos[v], k)).permute(2, 0, 1)[None].contiguous()
         if self.keep:
             self.images[v, k] = tensor
         return tensor
@@ -206,7 +218,7 @@ class _Reader:
         ref = self._videos[v].frames[k].label
         if ref is None:
             return torch.full(self.domain.size, IGNORE)
-        tensor = torch.from_numpy(resize_labels(self.domain.label(ref), self.domain.size).copy())
+        tensor = torch.from_numpy(self.domain.label(ref, self.domain.size).copy())
         if self.keep:
             self.label_maps[v, k] = tensor
         return tensor.long()
@@ -359,7 +371,7 @@ def frames_in_order(domain: Domain, video: Video) -> Iterator[Seen]:
     """Every frame of a video, one at a time, with its label (where known) and its motion to the one before."""
     archive = domain.archive(video)
     for k, frame in enumerate(video.frames):
-        _, tensor = frame_to_tensor(domain.manifest.image(frame.image), domain.size)
+        _, tensor = frame_to_tensor(domain.image(video, k), domain.size)
         label = None if frame.label is None else torch.from_numpy(domain.label(frame.label).astype(np.int64))[None]
         motion = None
         if archive is not None and (k, k - 1) in archive.pairs:

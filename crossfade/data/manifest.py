@@ -8,17 +8,18 @@ one file, either a path ("clips/a.png", relative to the manifest's root, or abso
 import io
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 
+from crossfade.data.manifest_files import FRAMES, FileTable, damaged, hash_files, read_frames, write_tables
 from crossfade.errors import UserError
-from crossfade.files import read_json, sha256, write_json
 
 UNLABELLED = "none"
 """In place of a table of ids where a data set has no labels at all."""
@@ -90,12 +91,12 @@ class Manifest:
     root: Path
     videos: tuple[Video, ...]
     ego_mask: str | None = None
-    files: dict[str, dict[str, Any]] | None = None
+    files: Mapping[str, dict[str, Any]] | None = None
     reading: Reading = Reading()
 
-    def image(self, ref: str) -> np.ndarray:
-        """One frame, (H, W, 3) uint8 RGB. Raises as `read_image`."""
-        image = read_image(self.root, ref)
+    def image(self, ref: str, shrink: int = 1) -> np.ndarray:
+        """One frame, (H, W, 3) uint8 RGB. `shrink` and errors as in `read_image`."""
+        image = read_image(self.root, ref, 1 if self.reading.crop_bottom else shrink)
         return image[: image.shape[0] - self.reading.crop_bottom]
 
     def label(self, ref: str) -> np.ndarray:
@@ -119,49 +120,50 @@ class Manifest:
         return tuple(video for video in self.videos if video.split in names)
 
     def save(self, folder: Path) -> None:
-        """Write `folder`/manifest.json with the size and hash of every file."""
-        files = self.files or fingerprints(self)
+        """Write `folder`/manifest.parquet and files.parquet, with the size and hash of every file.
+
+        Raises:
+            UserError: a file is missing, or no space is left.
+        """
         inside = self.root.resolve() == folder.resolve()
-        write_json(
-            folder / "manifest.json",
-            {
-                "data_set": self.data_set,
-                "labels": self.labels,
-                "root": "." if inside else str(self.root.resolve()),
-                "ego_mask": self.ego_mask,
-                "reading": asdict(self.reading),
-                "videos": [asdict(video) for video in self.videos],
-                "files": files,
-            },
-        )
+        memory = None if inside else folder.with_name(f".{folder.name}.hashes.parquet")
+        about = {
+            "data_set": self.data_set,
+            "labels": self.labels,
+            "root": "." if inside else str(self.root.resolve()),
+            "ego_mask": self.ego_mask,
+            "reading": asdict(self.reading),
+            "videos": [[v.name, v.split, *v.size, v.truth, len(v.frames)] for v in self.videos],
+        }
+        every = [(video, frame) for video in self.videos for frame in video.frames]
+        frames: dict[str, list[Any]] = {
+            "split": [video.split for video, _ in every],
+            "video": [video.name for video, _ in every],
+            "image": [frame.image for _, frame in every],
+            "label": [frame.label for _, frame in every],
+            "time": [frame.time for _, frame in every],
+        }
+        write_tables(folder, about, frames, self.files or fingerprints(self, memory))
 
     @staticmethod
     def load(folder: Path) -> "Manifest":
-        """Read `folder`/manifest.json.
+        """Read what `save` wrote; sizes and hashes only when `files` is used.
 
         Raises:
             UserError: the folder or its manifest is missing or damaged.
         """
-        path = folder / "manifest.json"
-        if not path.exists():
-            raise UserError(f"{folder} is not a data set (no manifest.json): run its download stage first (dvc repro)")
-        raw = read_json(path)
+        about, (images, labels, times) = read_frames(folder, ["image", "label", "time"])
         try:
+            frames = map(Frame, images, labels, times)
             videos = tuple(
-                Video(
-                    name=v["name"],
-                    split=v["split"],
-                    size=(v["size"][0], v["size"][1]),
-                    frames=tuple(Frame(**f) for f in v["frames"]),
-                    truth=v["truth"],
-                )
-                for v in raw["videos"]
+                Video(name, split, (height, width), tuple(islice(frames, count)), truth)
+                for name, split, height, width, truth, count in about["videos"]
             )
-            root = folder if raw["root"] == "." else Path(raw["root"])
-            reading = Reading(**raw.get("reading", {}))
-            return Manifest(raw["data_set"], raw["labels"], root, videos, raw["ego_mask"], raw["files"], reading)
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({error}): delete it and run the download stage again") from error
+            root = folder if about["root"] == "." else Path(about["root"])
+            reading, files = Reading(**about["reading"]), FileTable(folder)
+            return Manifest(about["data_set"], about["labels"], root, videos, about["ego_mask"], files, reading)
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(folder / FRAMES, error) from error
 
 
 def split_ref(ref: str) -> tuple[str, str | None]:
@@ -183,25 +185,29 @@ def refs(manifest: Manifest) -> Iterable[str]:
         yield manifest.ego_mask
 
 
-def fingerprints(manifest: Manifest) -> dict[str, dict[str, Any]]:
-    """{file: {size in bytes, sha256}} of every file the refs name."""
+def fingerprints(manifest: Manifest, memory: Path | None = None) -> dict[str, dict[str, Any]]:
+    """{file: {size in bytes, sha256}} of every file the refs name; `memory` as in `hash_files`."""
     files = dict.fromkeys(split_ref(ref)[0] for ref in refs(manifest))
-    result = {}
-    for file in files:
-        path = manifest.root / file
-        if not path.is_file():
-            raise UserError(f"{path}, a file of data set '{manifest.data_set}', is missing: put it back")
-        result[file] = {"size": path.stat().st_size, "sha256": sha256(path)}
-    return result
+    return hash_files({file: os.path.join(manifest.root, file) for file in files}, memory)  # noqa: PTH118 (quick)
 
 
-def read_image(root: Path, ref: str) -> np.ndarray:
+SHRUNK = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+
+
+def read_image(root: Path, ref: str, shrink: int = 1) -> np.ndarray:
     """Decode a colour image: (H, W, 3) uint8 RGB.
+
+    Args:
+        root: what the ref is relative to.
+        ref: of the image.
+        shrink: 1, 2, 4 or 8: a JPEG is decoded at that fraction of its size, which is quicker; others come whole.
 
     Raises:
         UserError: the file is missing, truncated or no image.
     """
-    return cv2.cvtColor(_decode(root, ref, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    jpeg = split_ref(ref)[1] or ref
+    mode = SHRUNK.get(shrink, cv2.IMREAD_COLOR) if jpeg.lower().endswith((".jpg", ".jpeg")) else cv2.IMREAD_COLOR
+    return cv2.cvtColor(_decode(root, ref, mode), cv2.COLOR_BGR2RGB)
 
 
 def read_label(root: Path, ref: str, form: LabelForm = "ids") -> np.ndarray:
@@ -274,7 +280,7 @@ def _whole(data: bytes) -> bool:
     if data.startswith(b"\x89PNG"):
         return b"IEND" in data[-16:]
     if data.startswith(b"\xff\xd8"):
-        return data.find(b"\xff\xd9", _scan_start(data)) >= 0
+        return data.rfind(b"\xff\xd9", _scan_start(data)) >= 0
     return len(data) > 0
 
 

@@ -38,7 +38,7 @@ class SynthiaParameters(BaseModel):
 
 
 def prepare(parameters: SynthiaParameters, folder: Path, workers: int = 1) -> Manifest:
-    """Index SYNTHIA in place: `folder`/manifest.json; one video a sequence, split "train".
+    """Index SYNTHIA in place: `folder`/manifest.parquet; one video a sequence, split "train".
 
     Raises:
         UserError: a folder is missing, a frame has no label, or the crop leaves nothing.

@@ -46,7 +46,7 @@ class ViperParameters(BaseModel):
 
 
 def prepare(parameters: ViperParameters, folder: Path, workers: int = 1) -> Manifest:
-    """Index VIPER in place: `folder`/manifest.json; nothing is copied.
+    """Index VIPER in place: `folder`/manifest.parquet; nothing is copied.
 
     Raises:
         UserError: a folder is missing, or a neighbour of a chosen frame is.

@@ -34,7 +34,7 @@ class VspwParameters(BaseModel):
 
 
 def prepare(parameters: VspwParameters, folder: Path, workers: int = 1) -> Manifest:
-    """Index VSPW in place: `folder`/manifest.json; nothing is copied.
+    """Index VSPW in place: `folder`/manifest.parquet; nothing is copied.
 
     Raises:
         UserError: a list, a listed video, or one of its masks is missing.

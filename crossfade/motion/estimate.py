@@ -22,6 +22,7 @@ from crossfade.errors import UserError
 from crossfade.files import read_json, sha256, write_json
 from crossfade.motion.estimators import Estimator, build_estimator
 from crossfade.motion.parameters import MotionParameters
+from crossfade.motion.published import Published, check_published
 from crossfade.motion.store import MotionArchive, MotionWriter, check_fits
 from crossfade.motion.validity import forward_backward_validity
 
@@ -45,6 +46,11 @@ class _Job:
         """What the video's refs are relative to."""
         return self.manifest.root
 
+    @property
+    def published(self) -> Published:
+        """Its motion in the files of others."""
+        return Published(self.manifest, self.video, self.parameters)
+
 
 def estimate_data_set(manifest: Manifest, parameters: MotionParameters, folder: Path, workers: int = 1) -> Path:
     """Write `folder`/<split>/<video>.motion for every video, and `folder`/index.json.
@@ -67,7 +73,9 @@ def estimate_data_set(manifest: Manifest, parameters: MotionParameters, folder: 
     """
     bare = replace(manifest, videos=(), files=None)  # what a worker needs of it
     jobs = [_Job(bare, video, parameters, folder / video.split / f"{video.name}.motion") for video in manifest.videos]
-    if parameters.estimator != "exact" and jobs:
+    if parameters.estimator == "archive":
+        check_published([(job.published, _pairs(job)) for job in jobs])
+    elif parameters.estimator != "exact" and jobs:
         build_estimator(parameters)  # no weights: say so before any work
     videos: dict[str, dict[str, Any]] = {}
     for job, entry in _progress(_run(jobs, workers), len(jobs), f"motion of {manifest.data_set}"):
@@ -80,7 +88,7 @@ def estimate_data_set(manifest: Manifest, parameters: MotionParameters, folder: 
         {
             "data_set": manifest.data_set,
             "estimator": parameters.estimator,
-            "parameters": parameters.model_dump(mode="json"),
+            "parameters": _shown(parameters),
             "spans": list(parameters.spans),
             "videos": dict(sorted(videos.items())),
         },
@@ -145,18 +153,34 @@ def _progress(
 def _estimate_video(job: _Job) -> dict[str, Any]:
     """Make one archive, or keep the one that is there; its entry in the index."""
     origin = {"parameters": _identity(job.parameters), "inputs": _inputs(job)}
-    pairs = neighbours([frame.time for frame in job.video.frames], job.parameters.spans, job.parameters.max_gap)
-    if not _is_done(job, origin, pairs):
+    pairs = _pairs(job)
+    if not _is_done(job, origin, _both(job, pairs)):
         size, frames = job.video.size, len(job.video.frames)
         with MotionWriter(job.path, size, job.video.name, frames, origin) as writer:
-            fill = _copy_truth if job.parameters.estimator == "exact" else _look_at_frames
-            fill(job, pairs, writer)
-    return {"sha256": sha256(job.path), "pairs": 2 * len(pairs)}
+            FILL.get(job.parameters.estimator, _look_at_frames)(job, pairs, writer)
+    return {"sha256": sha256(job.path), "pairs": len(_both(job, pairs))}
+
+
+def _pairs(job: _Job) -> list[tuple[int, int]]:
+    return neighbours([frame.time for frame in job.video.frames], job.parameters.spans, job.parameters.max_gap)
+
+
+def _both(job: _Job, pairs: list[tuple[int, int]]) -> set[tuple[int, int]]:
+    """The pairs and their reverses; of published motion only those there are files for."""
+    if job.parameters.estimator != "archive":
+        return {*pairs, *((j, i) for i, j in pairs)}
+    return {*pairs, *((j, i) for i, j in pairs if job.published.path(j, i) is not None)}
+
+
+def _shown(parameters: MotionParameters) -> dict[str, Any]:
+    """The parameters for the index: without folders, which decide nothing, and keys of archives where there is none."""
+    without = {"root", "ahead"} | {key for key in ("kind", "names") if vars(parameters)[key] is None}
+    return parameters.model_dump(mode="json", exclude=without)
 
 
 def _identity(parameters: MotionParameters) -> dict[str, Any]:
     """What decides a result: the parameters as JSON, with the content of a weights file in place of its path."""
-    known: dict[str, Any] = json.loads(parameters.model_dump_json(exclude={"weights"}))
+    known = {key: value for key, value in _shown(parameters).items() if key != "weights"}
     known["preset"] = parameters.chosen_preset
     known["weights"] = None if parameters.weights is None else sha256(Path(parameters.weights))
     return known
@@ -167,6 +191,8 @@ def _inputs(job: _Job) -> str:
     video = job.video
     refs = [video.truth] if job.parameters.estimator == "exact" else [frame.image for frame in video.frames]
     files = sorted({job.root / str(ref).partition("!")[0] for ref in refs if ref is not None})
+    if job.parameters.estimator == "archive":  # the frames do not count, only their names
+        files = sorted({path for i, j in _both(job, _pairs(job)) if (path := job.published.path(i, j)) is not None})
     for file in files:
         if not file.is_file():
             raise UserError(f"{file} of video {video.split}/{video.name} is missing: run the download stage again")
@@ -174,13 +200,13 @@ def _inputs(job: _Job) -> str:
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
-def _is_done(job: _Job, origin: dict[str, Any], pairs: list[tuple[int, int]]) -> bool:
+def _is_done(job: _Job, origin: dict[str, Any], pairs: set[tuple[int, int]]) -> bool:
     if not job.path.is_file():
         return False
     try:
         with MotionArchive(job.path) as archive:
             check_fits(archive, job.video)
-            return archive.origin == origin and archive.pairs == {*pairs, *((j, i) for i, j in pairs)}
+            return archive.origin == origin and archive.pairs == pairs
     except UserError:  # truncated, or of another video: made again
         return False
 
@@ -237,6 +263,13 @@ def _recent_frames(job: _Job, span: int) -> Callable[[int], NDArray[np.uint8]]:
         return kept[index]
 
     return frame
+
+
+FILL: dict[str, Callable[[_Job, list[tuple[int, int]], MotionWriter], None]] = {
+    "exact": _copy_truth,
+    "archive": lambda job, pairs, writer: job.published.take(pairs, writer),
+}
+"""How the estimators that look at no frame fill an archive."""
 
 
 def read_index(folder: Path) -> dict[str, Any]:

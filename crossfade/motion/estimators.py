@@ -153,14 +153,14 @@ def _raft_weights(file: str | None, download: Any) -> dict[str, torch.Tensor]:
 
 
 ESTIMATORS: dict[str, type[Estimator]] = {"dis": Dis, "farneback": Farneback, "raft": Raft}
-"""Estimators that look at frames; "exact" needs none (`estimate.py` copies the truth)."""
+"""Estimators that look at frames; "exact" copies the truth (`estimate.py`), "archive" files (`published.py`)."""
 
 
 def build_estimator(parameters: MotionParameters) -> Estimator:
     """The estimator that the parameters name.
 
     Raises:
-        UserError: it is "exact", which is not estimated, or its weights are missing.
+        UserError: it is "exact" or "archive", which look at no frame, or its weights are missing.
     """
     if parameters.estimator not in ESTIMATORS:
         raise UserError(

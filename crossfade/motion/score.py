@@ -1,8 +1,7 @@
-"""How good estimated motion is: end-point error and outliers against truth; readers for published truth."""
+"""How good estimated motion is: end-point error and outliers against truth."""
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,8 +9,6 @@ from crossfade.data.manifest import Manifest, Video
 from crossfade.errors import UserError
 from crossfade.motion.store import MotionArchive, check_fits
 
-FLO_MAGIC = 202021.25
-FLO_UNKNOWN = 1e9
 OUTLIER_PIXELS, OUTLIER_SHARE = 3.0, 0.05
 
 
@@ -87,45 +84,6 @@ def _score_video(root: Path, video: Video, folder: Path) -> list[NDArray[np.floa
             sums += [distance[both].sum(), _outlying(flow, true_flow)[visible].sum()]
             rows.append(np.asarray(sums, np.float64))
     return rows
-
-
-def read_kitti(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Read KITTI's 16-bit PNG of optical flow: ``u = (R - 2^15) / 64``, ``v = (G - 2^15) / 64``, known where B > 0.
-
-    Returns:
-        flow (2, H, W) float32, valid (H, W) bool.
-
-    Raises:
-        UserError: the file is missing, damaged, or not a 16-bit colour PNG.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
-    if image is None or image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
-        raise UserError(f"{path} is missing or is no KITTI motion (a 16-bit PNG of three channels)")
-    blue, green, red = image.transpose(2, 0, 1)
-    flow = (np.stack([red, green]).astype(np.float32) - 2**15) / 64
-    return np.asarray(flow, np.float32), np.asarray(blue > 0)
-
-
-def read_flo(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Read Middlebury's .flo (Baker et al., IJCV 2011): magic 202021.25, width, height, then u, v interleaved.
-
-    Returns:
-        flow (2, H, W) float32, zero where unknown; valid (H, W) bool, False where the file says unknown (> 1e9).
-
-    Raises:
-        UserError: the file is missing, truncated, or not a .flo.
-    """
-    if not path.is_file():
-        raise UserError(f"{path} is missing")
-    raw = path.read_bytes()
-    if len(raw) < 12 or np.frombuffer(raw, "<f4", 1)[0] != FLO_MAGIC:
-        raise UserError(f"{path} is no .flo file: it does not begin with 'PIEH'")
-    width, height = (int(value) for value in np.frombuffer(raw, "<i4", 2, offset=4))
-    if len(raw) != 12 + 8 * width * height:
-        raise UserError(f"{path} is truncated: {width}x{height} motion needs {12 + 8 * width * height} bytes")
-    flow = np.frombuffer(raw, "<f4", offset=12).reshape(height, width, 2).transpose(2, 0, 1)
-    valid = (np.abs(flow) <= FLO_UNKNOWN).all(axis=0)
-    return np.where(valid, flow, 0).astype(np.float32), valid
 
 
 def _distance(flow: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -78,16 +78,16 @@ class DAVSS(TemporalModule):
         return {"logits": self.resized(output.logits, _size(small)), "small": small, "image": image}
 
     def advance(self, slot: Slot, image: Tensor, motion: Motion | None) -> Slot:
-        """Warp logits and small image; `valid` says where, if the motion does."""
-        valid = {}
+        """Warp logits and small image. Where a clip's motion is unknown nothing moves, and the distortion tells."""
         if self.motion is not None:
             flow = self.motion(image, slot["image"])
+        elif motion is None:
+            flow = torch.zeros_like(slot["small"][:, :2])
         else:
-            flow, valid["valid"] = self._of_clip(slot, motion)
-        flow = flow.to(slot["logits"].dtype)
-        logits, inside = warp(slot["logits"], flow)
-        small, _ = warp(slot["small"], flow.to(slot["small"].dtype))
-        return {"logits": logits, "small": small, "image": image} | {name: v & inside for name, v in valid.items()}
+            flow = motion.resized(_size(slot["small"])).flow
+        logits, _ = warp(slot["logits"], flow)
+        small, _ = warp(slot["small"], flow)
+        return {"logits": logits, "small": small, "image": image}
 
     def read(self, output: FrameOutput, slots: list[Slot]) -> Reading:
         """The blend, at the input's size; its parts, at a quarter of it, as maps."""
@@ -102,9 +102,9 @@ class DAVSS(TemporalModule):
         return self.distorted(slot, image).mean()
 
     def distorted(self, slot: Slot, image: Tensor) -> Tensor:
-        """(B, 1, h, w) in [0, 1]: how little the slot's image looks like this one; 1 where the motion is not valid."""
+        """(B, 1, h, w) in [0, 1]: how little the slot's image looks like this one."""
         distortion: Tensor = self.distortion(self.quarter(image), slot["small"])
-        return torch.where(slot["valid"], distortion, 1.0) if "valid" in slot else distortion
+        return distortion
 
     def blend(self, propagated: Tensor, distortion: Tensor, correction: Tensor, size: tuple[int, int]) -> Tensor:
         """(1 − ↑D)·↑S̃ + ↑D·↑CF with ↑ to `size`; S̃ and CF are (B, K, h, w), D is (B, 1, h, w)."""
@@ -121,17 +121,6 @@ class DAVSS(TemporalModule):
         if _size(maps) == size:
             return maps
         return F.interpolate(maps, size, mode="bilinear", align_corners=self.align_corners)
-
-    @staticmethod
-    def _of_clip(slot: Slot, motion: Motion | None) -> tuple[Tensor, Tensor]:
-        """The clip's motion on the slot's grid; where it is unknown nothing moves and nothing is valid."""
-        small = slot["small"]
-        everywhere = slot.get("valid", torch.ones_like(small[:, :1], dtype=torch.bool))
-        if motion is None:
-            return torch.zeros_like(small[:, :2]), torch.zeros_like(everywhere)
-        here = motion.resized(_size(small))
-        before, _ = warp(everywhere.float(), here.flow, mode="nearest")
-        return here.flow, here.valid & (before > 0.5)
 
 
 def _size(maps: Tensor) -> tuple[int, int]:

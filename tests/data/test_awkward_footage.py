@@ -145,7 +145,7 @@ def test_an_mp4_whose_last_frames_are_rubbish_is_refused_or_read(tmp_path):
     path.write_bytes(bytes(content))
     with pytest.raises(UserError, match=r"a\.mp4 ends after \d+ of its 60 frames"):
         prepare(FootageParameters(videos=str(path), clip_frames=6), tmp_path / "footage")
-    assert not (tmp_path / "footage" / "manifest.json").exists()
+    assert not (tmp_path / "footage" / "manifest.parquet").exists()
 
 
 @needs_ffmpeg

@@ -123,7 +123,7 @@ def test_what_cannot_be_used_is_one_sentence(tmp_path):
     broken.write_bytes((tmp_path / "parked.mp4").read_bytes()[:-200])
     with pytest.raises(UserError, match="truncated"):
         prepare(FootageParameters(videos=str(broken)), tmp_path / "footage")
-    assert not (tmp_path / "footage" / "manifest.json").exists()
+    assert not (tmp_path / "footage" / "manifest.parquet").exists()
 
 
 def test_footage_goes_through_motion_index_and_evaluation(tmp_path):

@@ -1,15 +1,24 @@
 """Manifests, label spaces, and the checks that come before any work."""
 
+import os
+import pickle
+import shutil
+import time
 from dataclasses import replace
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from crossfade.data import manifest_files
 from crossfade.data.checks import check_files, check_length, check_motion, check_videos, count_classes
 from crossfade.data.labels import label_space_names, load_label_space
-from crossfade.data.manifest import Manifest, read_image, read_label
+from crossfade.data.manifest import Manifest, Reading, read_image, read_label
+from crossfade.data.manifest_files import read_about
 from crossfade.errors import UserError
+from crossfade.files import sha256
 
 CITYSCAPES_TO_CAMVID = [3, 4, 1, 1, 7, 2, 6, 6, 5, 5, 0, 9, 10, 8, 8, 8, 8, 10, 10]
 
@@ -38,8 +47,71 @@ def test_manifest_round_trip(tiny):
     again = Manifest.load(tiny.root)
     assert again.videos == tiny.videos
     assert len(again.files) == 30
-    with pytest.raises(UserError, match=r"no manifest\.json"):
+    with pytest.raises(UserError, match=r"no manifest\.parquet"):
         Manifest.load(tiny.root / "train")
+
+
+def test_a_manifest_keeps_what_is_missing_and_what_is_odd(tmp_path, tiny):
+    """No labels, no frames, a time that is no short decimal, a root elsewhere."""
+    bare = tuple(replace(frame, label=None, time=frame.time + 1 / 3) for frame in tiny.videos[0].frames)
+    videos = (replace(tiny.videos[0], frames=()), replace(tiny.videos[1], frames=bare))
+    odd = replace(tiny, files=None, labels="none", videos=videos, ego_mask="val/c/0_label.png")
+    odd = replace(odd, reading=Reading("red", 3, 7))
+    odd.save(tmp_path / "odd")
+    again = Manifest.load(tmp_path / "odd")
+    assert again == replace(odd, root=tiny.root.resolve(), files=again.files)
+    assert len(pickle.loads(pickle.dumps(again)).files) == 6
+
+
+def test_the_hash_of_the_content_is_that_of_the_content(tmp_path, tiny):
+    replace(tiny, files=None).save(tmp_path / "a")
+    shutil.copytree(tiny.root / "train", tmp_path / "elsewhere/train")
+    shutil.copytree(tiny.root / "val", tmp_path / "elsewhere/val")
+    replace(tiny, files=None, root=tmp_path / "elsewhere").save(tmp_path / "b")
+    changed = replace(tiny.videos[0].frames[0], time=-1.0)
+    video = replace(tiny.videos[0], frames=(changed, *tiny.videos[0].frames[1:]))
+    replace(tiny, files=None, videos=(video, *tiny.videos[1:])).save(tmp_path / "c")
+    (tiny.root / tiny.videos[0].frames[0].image).write_bytes(b"else")
+    replace(tiny, files=None).save(tmp_path / "d")
+    a, b, c, d = (read_about(tmp_path / name)["content"] for name in "abcd")
+    assert a == b
+    assert len({a, c, d}) == 3
+
+
+def test_a_file_is_hashed_once_until_it_changes(tmp_path, tiny, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(manifest_files, "sha256", lambda path: hashed.append(path.name) or sha256(path))
+    bare = replace(tiny, files=None)
+    long_ago = time.time_ns() - 10**10
+    for file in tiny.files:
+        os.utime(tiny.root / file, ns=(long_ago, long_ago))
+    for _ in range(2):
+        bare.save(tmp_path / "x")
+        assert len(hashed) == 30
+    first, second = (tiny.root / frame.image for frame in tiny.videos[0].frames[:2])
+    first.write_bytes(first.read_bytes()[::-1])  # of the same size
+    hashed.clear()
+    for _ in range(2):  # just written: its time of change may not tell the next change, so it is not remembered
+        bare.save(tmp_path / "x")
+    assert hashed == [first.name] * 2
+    assert Manifest.load(tmp_path / "x").files[str(first.relative_to(tiny.root))]["sha256"] == sha256(first)
+    (tmp_path / ".x.hashes.parquet").write_bytes(b"nonsense")
+    bare.save(tmp_path / "x")
+    assert len(hashed) == 32
+    second.unlink()
+    with pytest.raises(UserError, match="missing: put it back"):
+        bare.save(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["manifest.parquet", "files.parquet"])
+def test_a_damaged_manifest_is_one_sentence(tiny, name):
+    path = tiny.root / name
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match=rf"{name} is damaged .*run the download stage again"):
+        len(Manifest.load(tiny.root).files or {})
+    pq.write_table(pa.table({"x": [1]}), path)
+    with pytest.raises(UserError, match=r"has no column|is damaged"):
+        len(Manifest.load(tiny.root).files or {})
 
 
 def test_whole_data_passes(tiny):

@@ -101,6 +101,6 @@ def test_defaults() -> None:
 
 
 def test_every_estimator_has_presets_and_every_preset_an_estimator() -> None:
-    assert set(PRESETS) == {*ESTIMATORS, "exact"}
+    assert set(PRESETS) == {*ESTIMATORS, "exact", "archive"}
     with pytest.raises(UserError, match="not estimated from frames"):
         build_estimator(MotionParameters(estimator="exact"))

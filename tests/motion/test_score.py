@@ -10,8 +10,9 @@ from crossfade.data.street.dataset import StreetParameters, prepare
 from crossfade.errors import UserError
 from crossfade.motion.estimate import estimate_data_set
 from crossfade.motion.estimators import build_estimator
+from crossfade.motion.formats import read_flo, read_kitti
 from crossfade.motion.parameters import MotionParameters
-from crossfade.motion.score import end_point_error, outliers, read_flo, read_kitti, score_against_truth
+from crossfade.motion.score import end_point_error, outliers, score_against_truth
 
 PAIRS = Path(__file__).resolve().parents[2] / "../shared/data/motion_pairs"
 

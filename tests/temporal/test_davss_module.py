@@ -124,20 +124,27 @@ def test_doubt_makes_key_frames():
 
 
 def test_motion_of_the_clip_in_place_of_a_network():
-    """A still scene under zero motion stays as it was; where motion is unknown the light network alone is heard."""
+    """Eight pixels to the left are two on the grid of the slot; unknown motion moves nothing."""
     network, frames = small(motion="clip")
+    temporal = network.temporal
     assert network.uses_motion
-    assert network.temporal.motion is None
+    assert temporal.motion is None
     assert not small()[0].uses_motion
-    frame, none = frames[:, 0], torch.zeros(1, 2, 64, 96)
-    for valid in (True, False):
-        motion = Motion(none, torch.full((1, 1, 64, 96), valid))
-        with torch.no_grad():
-            stream = network.stream()
-            key = network.temporal.resized(stream.step(frame, None), (64, 96))
-            got = stream.step(frame, motion)
-            alone = network.temporal.resized(network.light(frame).logits, (64, 96))
-            unknown = network.stream()
-            unknown.step(frame, None)
-            torch.testing.assert_close(unknown.step(frame, None), alone)
-        torch.testing.assert_close(got, key if valid else alone, rtol=1e-4, atol=1e-5)
+    flow = torch.tensor([8.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 64, 96)
+    motion = Motion(flow, torch.ones(1, 1, 64, 96, dtype=torch.bool))
+    with torch.no_grad():
+        slot = temporal.encode(network.frame(frames[:, 0]))
+        moved, still = (temporal.advance(slot, frames[:, 1], m) for m in (motion, None))
+    for name in ("logits", "small"):
+        torch.testing.assert_close(moved[name][..., :-2], slot[name][..., 2:], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(still[name], slot[name], rtol=1e-4, atol=1e-5)
+    assert torch.equal(moved["image"], frames[:, 1])
+
+
+def test_a_still_scene_stays_as_the_heavy_network_saw_it():
+    network, frames = small(motion="clip")
+    stream = network.stream()
+    with torch.no_grad():
+        key = stream.step(frames[:, 0], None)
+        again = stream.step(frames[:, 0], Motion(torch.zeros(1, 2, 64, 96), torch.ones(1, 1, 64, 96) > 0))
+    torch.testing.assert_close(again, network.temporal.resized(key, (64, 96)), rtol=1e-4, atol=1e-5)

@@ -58,7 +58,7 @@ class StreetParameters(BaseModel):
 
 
 def prepare(parameters: StreetParameters, folder: Path, workers: int) -> Manifest:
-    """Render every video that is not there yet, several at a time, and write `folder`/manifest.json.
+    """Render every video that is not there yet, several at a time, and write `folder`/manifest.parquet.
 
     The same parameters give the same bytes, whatever the number of workers. Stopped and started again, it goes on
     where it was: a video's two archives appear whole or not at all.
