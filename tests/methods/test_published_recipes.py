@@ -44,3 +44,22 @@ def test_a_step_of_every_published_recipe(preset, recipe):
         assert torch.isfinite(total)
         total.backward()
     assert set(terms) == TERMS[recipe]
+
+
+def test_a_mean_over_all_pixels_counts_the_ignored_ones():
+    losses = {}
+    for denominator in ("valid", "all"):
+        torch.manual_seed(0)
+        network = VideoNetwork(frame := ToyFrame(), TEMPORAL["none"](frame, 5))
+        plain = {"geometric": {"flip": 0, "scale": [1, 1]}, "class_balance": 0, "denominator": denominator}
+        method = build_method("supervised", plain, network, ("a", "b", "c", "d", "e"))
+        assert method.source_needs is not None
+        clip = toy_clip(method.source_needs, batch=2)
+        assert clip.labels is not None
+        clip.labels[0] = 255
+        torch.manual_seed(1)
+        losses[denominator] = method.step(0, 1, clip, None).terms
+    share = float((clip.labels_now != 255).float().mean())
+    for name, loss in losses["all"].items():
+        torch.testing.assert_close(loss, losses["valid"][name] * share)
+    assert 0.2 < share < 0.8
