@@ -44,7 +44,9 @@ def pair_names(text: str) -> list[str]:
 
 
 def merged_in(text: str, name: str, preset: str) -> str:
-    """The text with a preset's sections in place of its own, which stay as comments before them, see `taken_out`.
+    """The text with a preset's sections in place of its own, which stay as comments at the top, see `taken_out`.
+
+    At the top, because what DVC writes (`dvc exp run -S`) keeps no comment that follows a list.
 
     Args:
         text: params.yaml without a preset.
@@ -58,21 +60,24 @@ def merged_in(text: str, name: str, preset: str) -> str:
     new.pop("published", None)
     for section in new:
         _section(text, section)
+    own = "".join(match[0] for match in _SECTION.finditer(text) if match["section"] in new)
+    aside = "".join(f"{_ASIDE}{line}\n" for line in own.split("\n"))
 
     def replaced(match: re.Match[str]) -> str:
-        if match["section"] not in new:
-            return match[0]
-        old = match[0].rstrip("\n")
-        aside = "\n".join(f"{_ASIDE}{line}" for line in old.split("\n"))
-        return f"{aside}\n{_BEGIN}{name}\n{new[match['section']]}\n{_END}{match[0][len(old) :]}"
+        end = match[0][len(match[0].rstrip("\n")) :]
+        return new[match["section"]] + end if match["section"] in new else match[0]
 
-    return _SECTION.sub(replaced, text)
+    return f"{_BEGIN}{name}{_HINT}\n{aside}{_SECTION.sub(replaced, text)}"
 
 
 def taken_out(text: str) -> str:
     """The text without a preset, just as it was before `merged_in`."""
-    text = re.sub(rf"\n{re.escape(_BEGIN)}.*?^{re.escape(_END)}$", "", text, flags=re.MULTILINE | re.DOTALL)
-    return re.sub(rf"^{re.escape(_ASIDE.rstrip())} ?", "", text, flags=re.MULTILINE)
+    top = re.match(rf"{_BEGIN}[^\n]*\n(?P<aside>(?:{re.escape(_ASIDE.rstrip())}[^\n]*\n)*)", text)
+    if top is None:
+        return text
+    aside = "\n".join(line[len(_ASIDE) :] for line in top["aside"].split("\n")[:-1])
+    own = {match["section"]: match[0] for match in _SECTION.finditer(aside)}
+    return _SECTION.sub(lambda match: own.get(match["section"], match[0]), text[top.end() :])
 
 
 def switched(text: str, pair: str) -> str:
@@ -125,9 +130,9 @@ def with_values(text: str, section: str, name: str, values: Mapping[str, Any]) -
     return text.replace(old, new)
 
 
+_BEGIN, _HINT = "# preset ", ": in place of these sections; python -m stages.switch PAIR puts them back"
 _ASIDE = "#| "
 """Before every line that a preset replaces."""
-_BEGIN, _END = "# preset ", "# end of the preset: python -m stages.switch PAIR takes it out"
 _SECTION = re.compile(r"^(?P<section>\w+):.*?(?=^\w|\Z)", re.MULTILINE | re.DOTALL)
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"' + r"|'[^']*'"
