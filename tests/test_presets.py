@@ -66,7 +66,7 @@ def test_the_networks_of_every_preset_are_built(name):
     params = check_params(switched_to(SHIPPED, name))
     classes = len(load_label_space(params.pairs[name].label_space).classes)
     models = {key: network.model for key, network in params.networks.items()}
-    for recipe in params.recipes.values():
+    for recipe in map(params.recipe, params.recipe_names):
         if recipe.temporal is not None:
             added = models[recipe.network].model_copy(update={"temporal": recipe.temporal})
             models[f"{recipe.network} {recipe.temporal.kind}"] = added
@@ -108,6 +108,24 @@ def test_davss_learns_as_long_as_published_and_at_a_tenth_from_the_middle_of_its
     assert training.steps - begins == pytest.approx(100 * samples / 16, rel=0.01)
     assert method["distortion_share"] * training.steps == pytest.approx(100 * samples / 48, rel=0.01)
     assert training.optimiser.horizon == pytest.approx(begins + training.steps, abs=1)  # twice the middle
+
+
+def test_the_street_presets_are_the_shipped_pair_with_more_rows():
+    shipped = check_params(SHIPPED)
+    for name, rows in (("street_field", 18), ("street_stcl_parts", 13)):
+        params = check_params(switched_to(SHIPPED, name))
+        assert (params.data_sets, params.motion) == (shipped.data_sets, shipped.motion)
+        assert params.pairs[name] == shipped.pairs["street"]
+        assert (params.networks["lite0"], params.pretraining) == (shipped.networks["lite0"], shipped.pretraining)
+        assert params.adaptation == shipped.adaptation
+        assert params.seeds == [0, 1, 2]
+        assert len(params.recipe_names) == rows
+        methods = [params.recipe(recipe).model_dump(exclude={"name"}) for recipe in params.recipe_names]
+        assert all(one not in methods[k + 1 :] for k, one in enumerate(methods))
+    field = check_params(switched_to(SHIPPED, "street_field"))
+    assert shipped.recipes.items() <= field.recipes.items()
+    encoders = {(n.kind, str({**n.arguments})) for n in field.networks.values()}
+    assert len(encoders) == 1  # what reads several frames does so on the same network
 
 
 def test_a_line_of_the_command_names_preset_and_folders(tmp_path, monkeypatch, capsys):
