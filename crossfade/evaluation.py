@@ -155,6 +155,7 @@ def evaluate(
         reference=None if reference is None else options.reference,
         picks=spread_evenly(labelled or range(len(frames)), options.strips),
         clip_frames=options.clip_frames,
+        labelled=bool(labelled),
     )
     scores = _Scores(len(space.classes), [space.classes.index(name) for name in space.unscored])
     position = 0

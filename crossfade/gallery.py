@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from crossfade import visualise
+from crossfade.data.clip import IGNORE
 from crossfade.data.video import BROWSER_CODEC, VideoWriter
 
 PANEL_HEIGHT, CLIP_HEIGHT = 240, 160
@@ -43,6 +44,7 @@ class Gallery:
         reference: caption of the network it is compared with, None when there is none.
         picks: positions (in evaluation order) of the frames that become strips.
         clip_frames: how many frames, from the first on, the video gets.
+        labelled: whether any frame has a label; one without then has an empty truth, so that the panels stay in place.
     """
 
     colours: np.ndarray
@@ -50,6 +52,7 @@ class Gallery:
     reference: str | None
     picks: frozenset[int]
     clip_frames: int
+    labelled: bool = True
     strips: list[Strip] = field(default_factory=list)
     clip: list[np.ndarray] = field(default_factory=list)
 
@@ -84,6 +87,8 @@ class Gallery:
         height, width = prediction.shape
         size = (max(2, round(width * PANEL_HEIGHT / height)), PANEL_HEIGHT)
         picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA if image.shape[0] > size[1] else cv2.INTER_CUBIC)
+        if truth is None and self.labelled:
+            truth = np.full(prediction.shape, IGNORE)
         maps = {"truth": truth, self.reference or "": reference, self.recipe: prediction}
         shown = {
             caption: cv2.resize(labels.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
@@ -108,7 +113,9 @@ def spread_evenly(positions: Sequence[int], count: int) -> frozenset[int]:
 
 
 def write_clip(path: Path, frames: Sequence[np.ndarray], rate: float) -> None:
-    """The side-by-side video, as VP9 in an mp4 (plays in browsers). Frames wider than the first are not expected."""
+    """The side-by-side video, as VP9 in an mp4 (plays in browsers); frames are padded to the largest's size."""
+    height, width = max(f.shape[0] for f in frames), max(f.shape[1] for f in frames)
     with VideoWriter(path, rate, BROWSER_CODEC) as writer:
         for frame in frames:
-            writer.add(frame)
+            missing = ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0))
+            writer.add(np.pad(frame, missing, constant_values=255))

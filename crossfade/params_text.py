@@ -44,36 +44,40 @@ def pair_names(text: str) -> list[str]:
 
 
 def merged_in(text: str, name: str, preset: str) -> str:
-    """The text with a preset's sections in force; what they replace stays as comments, see `taken_out`.
+    """The text with a preset's sections in place of its own, which stay as comments at the top, see `taken_out`.
+
+    At the top, because what DVC writes (`dvc exp run -S`) keeps no comment that follows a list.
 
     Args:
         text: params.yaml without a preset.
         name: the preset's.
-        preset: sections as in params.yaml, and others that are left where they are.
+        preset: sections as in params.yaml, and `published`, which is read where it stands.
 
     Raises:
-        UserError: a section's content is on its heading's line.
+        UserError: params.yaml lacks one of the sections.
     """
-    known = {match["section"] for match in _SECTION.finditer(text)}
-    for match in _SECTION.finditer(preset):
-        if match["section"] not in known:
-            continue
-        old = _section(text, match["section"])
-        heading, _, body = old.partition("\n")
-        if heading.partition("#")[0].strip() != f"{match['section']}:":
-            raise UserError(f"params.yaml: write the section '{match['section']}' over several lines, an entry a line")
-        rest = body.rstrip("\n")
-        put_aside = "".join(f"{_ASIDE}{line}\n" for line in rest.split("\n"))
-        new = match["body"].rstrip("\n")
-        marked = f"{heading}\n{put_aside}{_BEGIN}{name}\n{new}\n{_END}{body[len(rest) :] or chr(10)}"
-        text = text.replace(old, marked)
-    return text
+    new = {match["section"]: match[0].rstrip("\n") for match in _SECTION.finditer(preset)}
+    new.pop("published", None)
+    for section in new:
+        _section(text, section)
+    own = "".join(match[0] for match in _SECTION.finditer(text) if match["section"] in new)
+    aside = "".join(f"{_ASIDE}{line}\n" for line in own.split("\n"))
+
+    def replaced(match: re.Match[str]) -> str:
+        end = match[0][len(match[0].rstrip("\n")) :]
+        return new[match["section"]] + end if match["section"] in new else match[0]
+
+    return f"{_BEGIN}{name}{_HINT}\n{aside}{_SECTION.sub(replaced, text)}"
 
 
 def taken_out(text: str) -> str:
     """The text without a preset, just as it was before `merged_in`."""
-    text = re.sub(rf"^{re.escape(_BEGIN)}.*?^{re.escape(_END)}\n", "", text, flags=re.MULTILINE | re.DOTALL)
-    return re.sub(rf"^{re.escape(_ASIDE.rstrip())} ?", "", text, flags=re.MULTILINE)
+    top = re.match(rf"{_BEGIN}[^\n]*\n(?P<aside>(?:{re.escape(_ASIDE.rstrip())}[^\n]*\n)*)", text)
+    if top is None:
+        return text
+    aside = "\n".join(line[len(_ASIDE) :] for line in top["aside"].split("\n")[:-1])
+    own = {match["section"]: match[0] for match in _SECTION.finditer(aside)}
+    return _SECTION.sub(lambda match: own.get(match["section"], match[0]), text[top.end() :])
 
 
 def switched(text: str, pair: str) -> str:
@@ -126,10 +130,10 @@ def with_values(text: str, section: str, name: str, values: Mapping[str, Any]) -
     return text.replace(old, new)
 
 
+_BEGIN, _HINT = "# preset ", ": in place of these sections; python -m stages.switch PAIR puts them back"
 _ASIDE = "#| "
 """Before every line that a preset replaces."""
-_BEGIN, _END = "# preset ", "# end of the preset: python -m stages.switch PAIR takes it out"
-_SECTION = re.compile(r"^(?P<section>\w+):[^\n]*\n(?P<body>.*?)(?=^\w|\Z)", re.MULTILINE | re.DOTALL)
+_SECTION = re.compile(r"^(?P<section>\w+):.*?(?=^\w|\Z)", re.MULTILINE | re.DOTALL)
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"' + r"|'[^']*'"
 _PLAIN = rf"""(?:{_QUOTED}|[^{{}}"'])*"""
@@ -146,5 +150,5 @@ def _section(text: str, name: str) -> str:
     """A top-level section with its heading, up to the next one."""
     match = re.search(rf"^{name}:.*?(?=^\w|\Z)", text, re.MULTILINE | re.DOTALL)
     if match is None:
-        raise UserError(f"params.yaml has no section '{name}'")
+        raise UserError(f"params.yaml has no section '{name}': put it back")
     return match[0]

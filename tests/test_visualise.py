@@ -1,6 +1,8 @@
 import numpy as np
 
 from crossfade import visualise
+from crossfade.data.video import open_frames
+from crossfade.gallery import Gallery, write_clip
 
 COLOURS = np.array([[255, 0, 0], [0, 255, 0]], np.uint8)
 
@@ -51,3 +53,15 @@ def test_motion_that_is_not_valid_is_grey():
     image = visualise.motion_colours(np.ones((2, 2, 2), np.float32), valid=np.array([[True, False], [True, True]]))
     assert image[0, 1].tolist() == [128, 128, 128]
     assert image[0, 0].tolist() != [128, 128, 128]
+
+
+def test_a_gallery_over_frames_without_labels_and_videos_of_two_sizes(tmp_path):
+    gallery = Gallery(np.zeros((3, 3), np.uint8), "stcl", "source_only", frozenset({1}), clip_frames=3)
+    for k, (height, width) in enumerate(((40, 64), (40, 64), (64, 40))):
+        image, labels = np.full((height, width, 3), 90, np.uint8), np.ones((height, width), np.int64)
+        gallery.add(k, f"val/a/{k}", image, labels if k == 1 else None, labels, labels)
+    assert list(gallery.strips[0].panels) == ["frame", "truth", "source_only", "stcl"]
+    assert gallery.clip[0].shape == gallery.clip[1].shape  # the truth keeps its place where there is none
+    write_clip(tmp_path / "clip.mp4", gallery.clip, 8)
+    written = open_frames(tmp_path / "clip.mp4")
+    assert [frame.shape for frame in written] == [(*written.size, 3)] * 3

@@ -10,6 +10,7 @@ from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.unroll import needs_of, supervised_terms
+from crossfade.objectives.cross_entropy import Denominator
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
@@ -22,6 +23,7 @@ class SupervisedParameters(BaseModel):
         domain: whose labels: "source", or "target" for the oracle (the upper bound).
         class_balance: power of the inverse class frequency by which labelled pixels weigh (`balanced_weights`).
         aux_weight: weight of the auxiliary head's cross-entropy, where the network has one.
+        denominator: of the cross-entropy's mean: pixels with a label ("valid"), or "all" (published for DTERN, TMANet).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +33,7 @@ class SupervisedParameters(BaseModel):
     photometric: PhotometricParameters = PhotometricParameters()
     class_balance: float = Field(default=0.5, ge=0.0, le=1.0)
     aux_weight: float = 0.1
+    denominator: Denominator = "valid"
 
 
 class Supervised(Method):
@@ -57,9 +60,9 @@ class Supervised(Method):
         """Cross-entropy of the fused logits of "now", and of the auxiliary ones."""
         clip = source if self.parameters.domain == "source" else target
         assert clip is not None
+        p = self.parameters
         train_mode(self.network, "batch")
-        clip = photometric(geometric(clip, self.parameters.geometric), self.parameters.photometric)
-        _, terms = supervised_terms(
-            self.network, clip, "supervised", self.parameters.aux_weight, self.true_weight(clip.labels_now)
-        )
+        clip = photometric(geometric(clip, p.geometric), p.photometric)
+        weights = self.true_weight(clip.labels_now)
+        _, terms = supervised_terms(self.network, clip, "supervised", p.aux_weight, weights, denominator=p.denominator)
         return StepOutput(terms)

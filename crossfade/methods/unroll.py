@@ -12,7 +12,7 @@ from crossfade.methods.base import ClipNeeds
 from crossfade.methods.batch_norm import batch_norms, reestimate_statistics
 from crossfade.motion.field import Motion
 from crossfade.networks.base import Edits, FrameOutput, upsample
-from crossfade.objectives.cross_entropy import cross_entropy
+from crossfade.objectives.cross_entropy import Denominator, cross_entropy
 from crossfade.temporal.base import Slot
 from crossfade.temporal.video_network import VideoNetwork, VideoOutput
 
@@ -137,6 +137,7 @@ def supervised_terms(
     aux_weight: float,
     weights: Tensor | None = None,
     factor: float = 1.0,
+    denominator: Denominator = "valid",
 ) -> tuple[VideoOutput, dict[str, Tensor]]:
     """Cross-entropy of "now" as term `name` and, if the head has auxiliary logits, `name`_aux.
 
@@ -149,14 +150,19 @@ def supervised_terms(
         aux_weight: of the auxiliary logits' relative to it; 0: none.
         weights: (B, H, W) of the pixels.
         factor: of both terms.
+        denominator: see `cross_entropy`.
     """
+
+    def mean(logits: Tensor) -> Tensor:
+        return cross_entropy(logits, clip.labels_now, weights, denominator)
+
     output = run(network, clip.frames, clip.motion)
-    loss, total = cross_entropy(output.logits, clip.labels_now, weights), 1.0
+    loss, total = mean(output.logits), 1.0
     for logits, share in output.reading.also.values():
-        loss, total = loss + share * cross_entropy(logits, clip.labels_now, weights), total + share
+        loss, total = loss + share * mean(logits), total + share
     terms = {name: factor * (loss / total if total > 1 else loss)}
     if output.now.aux is not None and aux_weight > 0:
-        terms[f"{name}_aux"] = factor * aux_weight * cross_entropy(output.now.aux, clip.labels_now, weights)
+        terms[f"{name}_aux"] = factor * aux_weight * mean(output.now.aux)
     return output, terms
 
 

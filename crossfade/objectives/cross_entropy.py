@@ -9,12 +9,14 @@ from torch import Tensor
 
 from crossfade.data.clip import IGNORE
 
+Denominator = Literal["valid", "all"]
+
 
 def cross_entropy(
     logits: Tensor,
     labels: Tensor,
     weights: Tensor | None = None,
-    denominator: Literal["valid", "all"] = "valid",
+    denominator: Denominator = "valid",
 ) -> Tensor:
     """Mean cross-entropy; 0 (with a gradient of 0) where every pixel is ignored.
 
@@ -22,7 +24,8 @@ def cross_entropy(
         logits: (B, K, h, w). A grid smaller than the labels' is upsampled bilinearly first.
         labels: (B, H, W) int64 class ids, 255 = ignore.
         weights: (B, H, W) or (B, 1, 1), factors of the pixels' losses; they do not enter the denominator.
-        denominator: divide by the number of pixels that are not ignored, or by all of them (DACS).
+        denominator: divide by the number of pixels that are not ignored, or by all of them (DACS, and mmseg 0.x:
+            DTERN, TMANet).
     """
     if logits.shape[-2:] != labels.shape[-2:]:
         logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,8 +1,7 @@
-"""Published settings, one file each: sections for params.yaml, and the results that were published with them.
+"""Whole settings, one file each: sections for params.yaml, and the results that were published with them.
 
 `python -m stages.switch NAME data_set=folder …` puts a preset's sections in place of params.yaml's own, which stay as
-comments; switching to anything else takes it out again. A preset whose networks do not exist here yet has the data's
-sections only; the recipes of params.yaml then stay in force.
+comments at its top; switching to anything else takes it out again. What a preset does not say stays in force.
 """
 
 from pathlib import Path

@@ -3,34 +3,11 @@
 import cv2
 import numpy as np
 import pytest
-from tiny_layouts import SIZE, ids, index, photo, refusal, write
+from tiny_layouts import SIZE, bdd, bdd_frame, index, refusal, write
 
 from crossfade.data.labels import load_label_space
 from crossfade.data.loading import ClipDataset, Domain
 from crossfade.data.video import VideoWriter
-
-STILLS = {"train": ["0004a4c0-d4dff0ad", "00054602-3bf57337"], "val": ["7d06fefd-f7be05a6"]}
-
-
-def frame(k: int) -> np.ndarray:
-    """Frame k of every video: its brightness tells which."""
-    image = photo(3) // 2
-    image[:, :32] = 20 * k
-    return image[..., ::-1]
-
-
-def bdd(root, videos=("0004a4c0-d4dff0ad", "7d06fefd-f7be05a6"), length=12, turned=False):
-    for split, names in STILLS.items():
-        for name in names:
-            write(root / f"images/10k/{split}/{name}.jpg", photo(99))
-            write(root / f"labels/sem_seg/masks/{split}/{name}.png", ids([0, 1, 10, 11, 13, 18, 255, 2]))
-    for name in videos:
-        path = root / f"videos/{'val' if name.startswith('7') else 'train'}/{name}.mp4"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with VideoWriter(path, 30) as writer:
-            for k in range(length):
-                writer.add(cv2.rotate(frame(k), cv2.ROTATE_90_CLOCKWISE) if turned else frame(k))
-    return {"kind": "bdd", "root": str(root), "frame": 7, "before": 2, "stride": 2}
 
 
 def shown(manifest, ref) -> int:
@@ -70,7 +47,7 @@ def test_lists_choose_stills_and_frames_may_have_been_taken_out_before(tmp_path)
     """UnifiedVideoDA's lists name stills of 10k's train for both splits, with the number of the frame."""
     raw = bdd(tmp_path / "raw", videos=())
     for k in (3, 5, 7):
-        write(tmp_path / f"raw/frames/00054602-3bf57337_{k}.jpg", frame(k)[..., ::-1])
+        write(tmp_path / f"raw/frames/00054602-3bf57337_{k}.jpg", bdd_frame(k)[..., ::-1])
     (tmp_path / "raw/val.txt").write_text("00054602-3bf57337_7\n")
     raw |= {"splits": ["val"], "lists": {"val": "val.txt"}, "videos": "frames"}
     manifest = index(raw, tmp_path)

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from tiny_layouts import camvid_segnet
 
 from crossfade.data import prepare_data_set
 from crossfade.data.checks import check_files, check_videos, count_classes
@@ -14,24 +13,12 @@ from crossfade.errors import UserError
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/camvid"
 
 
-def tiny_camvid(root):
-    for split, names in {"train": ["0001TP_006690", "0001TP_006720", "0016E5_00390"], "val": ["0016E5_07959"]}.items():
-        lines = []
-        for name in names:
-            for folder, image in ((split, np.zeros((12, 16, 3), np.uint8)), (f"{split}annot", np.full((12, 16), 11))):
-                (root / folder).mkdir(parents=True, exist_ok=True)
-                cv2.imwrite(str(root / folder / f"{name}.png"), image.astype(np.uint8))
-            lines.append(f"/SegNet/CamVid/{split}/{name}.png /SegNet/CamVid/{split}annot/{name}.png")
-        (root / f"{split}.txt").write_text("\n".join(lines) + "\n")
-    return root
-
-
 def index(root, tmp_path):
     return prepare_data_set({"kind": "camvid", "root": str(root)}, tmp_path / "data" / "camvid")
 
 
 def test_foreign_prefixes_sequences_and_times(tmp_path):
-    manifest = index(tiny_camvid(tmp_path / "raw"), tmp_path)
+    manifest = index(camvid_segnet(tmp_path / "raw"), tmp_path)
     assert [(v.split, v.name, len(v.frames)) for v in manifest.videos] == [
         ("train", "0001TP", 2),
         ("train", "0016E5", 1),
@@ -48,7 +35,7 @@ def test_mistakes_are_sentences(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"no train\.txt"):
         index(tmp_path / "empty", tmp_path)
-    root = tiny_camvid(tmp_path / "raw")
+    root = camvid_segnet(tmp_path / "raw")
     (root / "train" / "0001TP_006720.png").unlink()
     with pytest.raises(UserError, match=r"line 2 of .*train\.txt names train/0001TP_006720\.png"):
         index(root, tmp_path)

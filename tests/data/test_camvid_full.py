@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 import pytest
+from tiny_layouts import CAMVID_SIZE as SIZE
+from tiny_layouts import camvid_scene as scene
 from tiny_layouts import refusal
 
 from crossfade.data import prepare_data_set
@@ -11,18 +13,10 @@ from crossfade.data.labels import load_label_space
 from crossfade.data.loading import ClipDataset, Domain
 from crossfade.data.video import VideoWriter
 
-SIZE = (72, 96)
 PAINTED = ["Sky", "Bridge", "Column_Pole", "LaneMkgsDriv", "RoadShoulder", "Void", "Child", "MotorcycleScooter"]
 ELEVEN = ["sky", "building", "pole", "road", "pavement", None, "pedestrian", "bicyclist"]
 SHOWN = {"0016E5_00004": 5, "0016E5_07961": 9, "0016E5_07963": 11, "0001TP_006664": 4, "Seq05VD_f00002": 3}
 """Stills, and the frame of its video that each shows by the published shift (no video here is as long as 7961)."""
-
-
-def scene(k: int, seed: int = 0) -> np.ndarray:
-    """Frame k of a pan."""
-    wide = np.random.default_rng(seed).integers(0, 255, (9, 40, 3), np.uint8)
-    wide = cv2.resize(wide, (SIZE[1] * 4, SIZE[0]), interpolation=cv2.INTER_CUBIC)
-    return wide[:, 6 * k : 6 * k + SIZE[1]]
 
 
 def painted() -> np.ndarray:

@@ -7,16 +7,25 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from test_bdd import bdd
-from test_camvid_full import scene
-from test_vspw import vspw
-from tiny_layouts import SIZE, ids, index, photo, refusal, write, write_palette
+from tiny_layouts import (
+    SIZE,
+    bdd,
+    camvid_full,
+    cityscapes,
+    ids,
+    index,
+    photo,
+    refusal,
+    synthia,
+    viper,
+    vspw_twice,
+    write,
+)
 
 from crossfade.data import prepare_data_set
 from crossfade.data.labels import load_label_space
 from crossfade.data.loading import ClipDataset, Domain
 from crossfade.data.manifest import Manifest
-from crossfade.data.video import VideoWriter
 from crossfade.errors import UserError
 from crossfade.experiment import Place
 from crossfade.metrics.accuracy import ConfusionMatrix
@@ -24,45 +33,6 @@ from crossfade.motion.estimate import estimate_data_set
 from crossfade.motion.parameters import MotionParameters
 from crossfade.pair_index import index_pair
 from crossfade.params import Pair
-
-
-def synthia(root, layout="archive", frames=4, sequence="SEQS-04-DAWN"):
-    """760 rows become 48 here: 40 and 8 that are cropped. The class is red, the instance green, both 16 bits."""
-    folders = ("RGB/Stereo_Left/Omni_F", "GT/LABELS/Stereo_Left/Omni_F") if layout == "archive" else ("rgb", "label")
-    for k in range(frames):
-        write(root / f"{sequence}/{folders[0]}/{k:06d}.png", photo(k, 48))
-        label = np.zeros((48, SIZE[1], 3), np.uint16)
-        label[..., 2] = ids([3, 4, 2, 5, 7, 15, 9, 6], 48)
-        label[..., 1] = 4000 + k
-        label[40:, :, 2] = 12
-        write(root / f"{sequence}/{folders[1]}/{k:06d}.png", label)
-    return {"kind": "synthia", "root": str(root), "crop_bottom": 8}
-
-
-def viper(root, numbers=(9, 10, 19, 20), labelled=(10, 19, 20)):
-    """Van (25) and train (29) have one colour in the palette."""
-    palette = np.zeros((256, 3), np.uint8)
-    palette[[25, 29]] = (0, 80, 100)
-    for k in numbers:
-        write(root / f"train/img/001/001_{k:05d}.jpg", photo(k))
-    for k in labelled:
-        label = ids([3, 4, 25, 29, 24, 24, 9, 2])
-        label[30:, 24:40] = 24  # the own car: reaches the bottom's middle, and touches the cars beside it
-        label[26:30] = 11
-        write_palette(root / f"train/cls/001/001_{k:05d}.png", label, palette)
-    return {"kind": "viper", "root": str(root)}
-
-
-def cityscapes(root, labels="labelIds", images="leftImg8bit_sequence"):
-    """Number 19 in aachen, another one in frankfurt; only what is needed of each snippet is there."""
-    for split, city, number in (("train", "aachen", 19), ("val", "frankfurt", 294)):
-        for k in range(number - 2, number + 1):
-            path = root / f"{images}/{split}/{city}/{city}_000000_{k:06d}_leftImg8bit.png"
-            write(path, photo(k))
-        values = [7, 8, 11, 24, 25, 26, 33, 0] if labels == "labelIds" else [0, 1, 2, 11, 12, 13, 18, 255]
-        tree, kind = ("gtFine_19", "labelIds") if labels == "gtFine_19" else ("gtFine", labels)
-        write(root / f"{tree}/{split}/{city}/{city}_000000_{number:06d}_gtFine_{kind}.png", ids(values))
-    return {"kind": "cityscapes", "root": str(root), "labels": labels, "images": images}
 
 
 @pytest.mark.parametrize("layout", ["archive", "flattened"])
@@ -189,26 +159,6 @@ def test_the_published_pairs_go_through_motion_and_index(tmp_path, source, space
     assert (clip.labels[0, 0] == 255).all()  # the earlier frame has no label
     assert clip.labels[0, 1, 0, 0] == 0
     assert (1, 0) in clip.motion
-
-
-def camvid_full(root):
-    """Stills with neighbours out of videos: refs into the data folder, and absolute ones."""
-    with VideoWriter(root / "videos/0016E5.mp4", 30) as writer:
-        for k in range(12):
-            writer.add(scene(k))
-    for number in (3, 6):
-        write(root / f"701_StillsRaw_full/0016E5_{number:05d}.png", scene(number + 1)[..., ::-1])
-        colours = load_label_space("camvid32").colours[[8, 11, 2, 25, 29, 20, 14, 31]]
-        painted = np.repeat(np.repeat(colours[None], 12, 1), 72, 0).astype(np.uint8)
-        write(root / f"LabeledApproved_full/0016E5_{number:05d}_L.png", painted[..., ::-1])
-    for split, number in (("train", 3), ("val", 6)):
-        (root / f"{split}.txt").write_text(f"0016E5_{number:05d}\n")
-    raw = {"kind": "camvid", "root": str(root), "layout": "full", "lists": "."}
-    return raw | {"sequences": "videos", "before": 2}
-
-
-def vspw_twice(root):
-    return vspw(root) | {"splits": ["train", "val"]}
 
 
 @pytest.mark.parametrize(

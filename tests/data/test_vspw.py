@@ -3,35 +3,15 @@
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from tiny_layouts import index, photo, refusal, write, write_palette
+from tiny_layouts import index, refusal, vspw, write
 
 from crossfade.cli import main
 from crossfade.data.labels import load_label_space
 from crossfade.data.loading import ClipDataset, Domain
 
 NAMES = Path(__file__).resolve().parents[2] / "../shared/data/labels/vspw_label_num_dic_final.json"
-SIZES = {"1001_5z_ijQjUf_0": (40, 64), "127_-hIVCYO4C90": (64, 40), "0_wHkXAGgZ": (40, 64)}
-LISTS = {"train": ["1001_5z_ijQjUf_0"], "val": ["127_-hIVCYO4C90"], "test": ["0_wHkXAGgZ"]}
-RAW = [0, 1, 2, 29, 123, 124, 255, 1]
-
-
-def vspw(root):
-    """Frames are numbered at will; masks of the test split are not there."""
-    for split, videos in LISTS.items():
-        root.mkdir(parents=True, exist_ok=True)
-        (root / f"{split}.txt").write_text("\n".join(videos) + "\n")
-        for video in videos:
-            for k in range(3):
-                image = cv2.resize(photo(k), SIZES[video][::-1])
-                write(root / f"data/{video}/origin/{15 + 2 * k:08d}.jpg", image)
-                if split != "test":
-                    mask = np.repeat(np.repeat(np.array(RAW), 5)[None], SIZES[video][0], 0)
-                    mask = cv2.resize(mask.astype(np.uint8), SIZES[video][::-1], interpolation=cv2.INTER_NEAREST)
-                    write_palette(root / f"data/{video}/mask/{15 + 2 * k:08d}.png", mask)
-    return {"kind": "vspw", "root": str(root)}
 
 
 def test_ids_are_shifted_by_one_and_others_and_void_are_ignored(tmp_path):
