@@ -49,7 +49,7 @@ def curve(
     points = []
     try:
         for interval in intervals:
-            temporal.schedule = KeyFrames(interval, schedule.past)
+            temporal.schedule = KeyFrames(interval, schedule.reach, schedule.threshold)
             options = Options(strips=0, clip_frames=0)
             metrics = evaluate(network, domain, checkpoint={}, device=device, options=options).metrics
             consistency = metrics["temporal_consistency"]["value"]

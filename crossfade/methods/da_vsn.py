@@ -116,7 +116,8 @@ class DAVSN(Method):
         if p.intra_domain and p.weight > 0:
             last = target.length - 1
             motion = target.motion[last, last - 1]
-            propagated = self._propagated(before.logits, motion)
+            grid = (seen.logits.shape[-2], seen.logits.shape[-1])
+            propagated = self._propagated(upsample(before.logits, grid), motion)
             scalars["propagated"] = propagated.sum(1).mean()
             terms["intra_domain"] = p.weight * surer_consistency(seen.logits, propagated)
             if seen.now.aux is not None and before.aux is not None:
