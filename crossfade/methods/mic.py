@@ -19,12 +19,14 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 from crossfade.data.augment import (
     GeometricParameters,
     PhotometricParameters,
+    draw_placement,
     geometric,
     photometric,
     photometric_frames,
+    transform,
 )
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, StepOutput
+from crossfade.methods.base import ClipNeeds, Guess, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.class_mix import class_mix
 from crossfade.methods.feature_distance import FeatureDistanceParameters, feature_distance
@@ -102,7 +104,8 @@ class MIC(TaughtMethod):
         assert source is not None
         assert target is not None
         p = self.parameters
-        source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
+        source, placement = geometric(source, p.source_geometric), draw_placement(target, p.target_geometric)
+        target = transform(target, *placement)
         confidence, pseudo = self.teacher.predict(target.frames, target.motion).max(1)
         weight, sure = confidence_weight(confidence, p.threshold, p.weighting)
         train_mode(self.network, p.student_statistics)
@@ -120,4 +123,5 @@ class MIC(TaughtMethod):
             terms |= supervised_terms(self.network, clip, "mixed", p.aux_weight, weights, p.mixed_weight)[1]
             figures = {"mixed": mixed_figure({"mixed": (frames, mixed.labels)}, self.num_classes)} if draw else {}
         terms |= masked_terms(self.network, target, pseudo, weight, p.masked, p.aux_weight)
-        return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures)
+        guess = Guess(target.names, pseudo, confidence, placement)
+        return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures, guess)
