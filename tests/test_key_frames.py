@@ -31,6 +31,16 @@ def test_the_curve(tmp_path):
     assert network.temporal.schedule.interval == 7
 
 
+def test_a_threshold_stays(tmp_path):
+    torch.manual_seed(0)
+    frame = ColourReader()
+    network = VideoNetwork(frame, DAVSS(frame, 4, interval=7, threshold=-1.0, width=0.1))  # every frame is too doubtful
+    calls = []
+    frame.register_forward_hook(lambda *_: calls.append(1))
+    curve(network, video_on_disk(tmp_path), [4])
+    assert len(calls) == 8
+
+
 def test_a_network_without_key_frames(tmp_path):
     with pytest.raises(UserError, match="give a model whose temporal module is davss"):
         curve(reader(fusion=True), video_on_disk(tmp_path))
