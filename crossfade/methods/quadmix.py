@@ -25,13 +25,12 @@ from crossfade.data.augment import (
     draw_placement,
     geometric,
     photometric,
-    photometric_frames,
     transform,
 )
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Guess, StepOutput
 from crossfade.methods.batch_norm import train_mode
-from crossfade.methods.class_mix import class_mix
+from crossfade.methods.class_mix import class_mix, mixed_terms
 from crossfade.methods.feature_distance import FeatureDistanceParameters, feature_distance
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.fused_domains import MixingParameters, Templates, choose_patches
@@ -168,11 +167,10 @@ class QuadMix(TaughtMethod):
         for name, mixed in batches.items():
             if factors[name] == 0:
                 continue
-            frames = photometric_frames(mixed.frames, p.mix_photometric)
-            clip = Clip(frames, mixed.labels, mixed.motion, target.names)
-            weights = mixed.weight[:, -1]
-            terms |= supervised_terms(self.network, clip, name, p.aux_weight, weights, factors[name])[1]
-            pictures[name] = (frames, mixed.labels)
+            more, pictures[name] = mixed_terms(
+                self.network, mixed, target.names, name, p.mix_photometric, p.aux_weight, factors[name]
+            )
+            terms |= more
         terms |= masked_terms(self.network, target, pseudo, weight, p.masked, p.aux_weight)
         figures = {"mixed": mixed_figure(pictures, self.num_classes)} if draw and pictures else {}
         guess = Guess(target.names, pseudo, confidence, placement)
