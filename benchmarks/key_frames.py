@@ -1,11 +1,13 @@
 """Key frames: DAVSS against its heavy network on every frame; of a trained model, what they cost.
 
 As a command: ``python -m benchmarks.key_frames --model DIR [--pair street] [--json FILE]`` prints mIoU, temporal
-consistency and speed of a trained model with DAVSS on the pair's evaluation split, by the interval of its key frames.
+consistency and speed of a trained model with DAVSS on the pair's evaluation split, by the interval of its key frames,
+and how mIoU falls with the distance from a key frame at the model's own interval.
 """
 
 import argparse
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,12 @@ from crossfade.device import choose_device
 from crossfade.errors import UserError
 from crossfade.experiment import TARGET, Place, open_domain
 from crossfade.files import write_json
-from crossfade.key_frames import INTERVALS, curve
+from crossfade.key_frames import INTERVALS, curve, key_frames_of
+from crossfade.metrics.propagation import DISTANCES
 from crossfade.model_folder import load_model
 from crossfade.networks import NetworkParameters
 from crossfade.params import read_params
+from crossfade.propagation import propagation_curve
 from crossfade.temporal import ModelParameters, build_video_network
 from crossfade.temporal.schedule import KeyFrames
 
@@ -59,12 +63,12 @@ def _network() -> Any:
 
 
 def main() -> int:
-    """Print the curve of a trained model."""
+    """Print the curves of a trained model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="such as models/street/davss/seed-0")
     parser.add_argument("--pair", default="street", help="whose evaluation split (default: street)")
     parser.add_argument("--intervals", type=int, nargs="+", default=INTERVALS, metavar="N", help="default: 1 2 5 10")
-    parser.add_argument("--json", type=Path, help="also write the points to this file")
+    parser.add_argument("--json", type=Path, help="also write both curves to this file")
     arguments = parser.parse_args()
     try:
         if min(arguments.intervals) < 1:
@@ -75,7 +79,11 @@ def main() -> int:
         pair = pairs[arguments.pair]
         domain = open_domain(Place(), arguments.pair, pair, TARGET, (pair.evaluate_on,))
         model = load_model(arguments.model, domain.label_space)
-        points = curve(model.network, domain, arguments.intervals, choose_device(None))
+        device = choose_device(None)
+        points = curve(model.network, domain, arguments.intervals, device)
+        interval = key_frames_of(model.network).interval
+        distances = [distance for distance in DISTANCES if distance < interval]
+        carried = propagation_curve(model.network, domain, distances, device).compute()
     except UserError as error:
         print(f"key_frames: {error}", file=sys.stderr)
         return 2
@@ -83,8 +91,12 @@ def main() -> int:
     for point in points:
         shares = (f"{100 * share:.1f} %" if share is not None else "" for share in (point.miou, point.consistency))
         print(f"| {point.interval} | {' | '.join(shares)} | {point.rate:.1f} |")
+    print("\n| frames since the key frame | mIoU |\n|---:|---:|")
+    for distance, miou in carried.items():
+        print(f"| {distance} | {100 * miou:.1f} % |")
     if arguments.json:
-        write_json(arguments.json, [dataclasses.asdict(point) for point in points])
+        found = {distance: None if math.isnan(miou) else miou for distance, miou in carried.items()}
+        write_json(arguments.json, {"intervals": [dataclasses.asdict(point) for point in points], "distances": found})
     return 0
 
 

@@ -99,8 +99,35 @@ def data_facts(place: Place, pair: str, *sides: str) -> dict[str, Any]:
 
 
 def dataset_for(domain: Domain, needs: ClipNeeds | None) -> ClipDataset | None:
-    """The clips a method asks of a side."""
-    return None if needs is None else ClipDataset(domain, needs.offsets, needs.motion, needs.labels)
+    """The clips a method asks of a side.
+
+    Raises:
+        UserError: there is nothing to read, or motion is asked for over a span that the side's motion does not have.
+    """
+    if needs is None:
+        return None
+    _check_spans(domain, needs)
+    return ClipDataset(domain, needs.offsets, needs.motion, needs.labels)
+
+
+def _check_spans(domain: Domain, needs: ClipNeeds) -> None:
+    """Every span needed is in some archive, unless the side has no motion at all (its frames are too far apart)."""
+    lacking = {needs.offsets[j] - needs.offsets[i] for i, j in needs.motion}
+    some = False
+    for video in domain.videos:
+        archive = domain.archive(video) if lacking else None
+        if archive is None:
+            return
+        archive.close()
+        lacking -= {j - i for i, j in archive.pairs}
+        some = some or bool(archive.pairs)
+    if lacking and some:
+        name, span = domain.manifest.data_set, min(lacking, key=abs)
+        raise UserError(
+            f"this recipe needs motion from each frame of '{name}' to the one {abs(span)} "
+            f"{'before' if span < 0 else 'after'} it, and there is none: add {abs(span)} to motion.{name}.spans in "
+            "params.yaml (and see that max_gap is no shorter), or choose a smaller span in the recipe"
+        )
 
 
 def pretrain(place: Place, params: Params, pair_name: str, network: str, seed: int, knobs: Knobs) -> Path:
@@ -145,11 +172,15 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
     space = source.label_space
     origin = _origin(place, pair_name, recipe, seed)
     folder = place.model(pair_name, recipe_name, seed)
+    accelerator = make_accelerator(training, knobs)
+
+    def leave_out(reason: str) -> Path:
+        return _leave_out(folder, reason) if accelerator.is_main_process else folder
+
     if (origin / LEFT_OUT).is_file():
-        return _leave_out(folder, read_json(origin / LEFT_OUT)["reason"])
+        return leave_out(read_json(origin / LEFT_OUT)["reason"])
     start = load_model(origin, space)
     parameters = _model_of(params, recipe, start.description["model"])
-    accelerator = make_accelerator(training, knobs)
     _seed_everything(seed)
     network = _started_from(start.network, start.description["model"], parameters, len(space.classes))
     method = _method(recipe.method, network.to(accelerator.device), space)
@@ -157,8 +188,9 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
     if method.target_needs is not None and method.target_needs.labels:
         target = _labelled_target(target, pair)
         if not any(frame.label for video in target.videos for frame in video.frames):
-            reason = f"{pair.target} has no labels in {'+'.join(target.splits) or 'a split apart from evaluation'}"
-            return _leave_out(folder, reason) if accelerator.is_main_process else folder
+            return leave_out(
+                f"{pair.target} has no labels in {'+'.join(target.splits) or 'a split apart from evaluation'}"
+            )
         pixels = count_classes(target.manifest, target.splits, space).tolist()
     weigh_classes(method, recipe.method, pixels)
     facts = {

@@ -91,7 +91,8 @@ def plan_of(network: VideoNetwork) -> Plan:
     if isinstance(schedule, KeyFrames):
         if schedule.threshold is not None:
             raise UserError("key frames by threshold cannot be exported (what runs depends on the video): leave it out")
-        return Plan((Turn("start"), *[Turn("step", (0,))] * (schedule.interval - 1)), schedule.interval, 1)
+        steps = [Turn("step", (0,))] * (schedule.interval - 1)
+        return Plan((Turn("start"), *steps), schedule.interval, 1 if steps else 0)
     if not isinstance(schedule, SlidingMemory):
         raise UserError(f"a network with the schedule {type(schedule).__name__} cannot be exported")
     past, turns = schedule.past, []

@@ -31,6 +31,18 @@ class Point:
     rate: float
 
 
+def key_frames_of(network: VideoNetwork) -> KeyFrames:
+    """The network's schedule.
+
+    Raises:
+        UserError: it has no key frames.
+    """
+    schedule = network.temporal.schedule
+    if not isinstance(schedule, KeyFrames):
+        raise UserError("the network has no key frames: give a model whose temporal module is davss")
+    return schedule
+
+
 def curve(
     network: VideoNetwork,
     domain: Domain,
@@ -42,14 +54,11 @@ def curve(
     Raises:
         UserError: the network has no key frames.
     """
-    temporal = network.temporal
-    schedule = temporal.schedule
-    if not isinstance(schedule, KeyFrames):
-        raise UserError("the network has no key frames: give a model whose temporal module is davss")
+    temporal, schedule = network.temporal, key_frames_of(network)
     points = []
     try:
         for interval in intervals:
-            temporal.schedule = KeyFrames(interval, schedule.past)
+            temporal.schedule = KeyFrames(interval, schedule.reach, schedule.threshold)
             options = Options(strips=0, clip_frames=0)
             metrics = evaluate(network, domain, checkpoint={}, device=device, options=options).metrics
             consistency = metrics["temporal_consistency"]["value"]

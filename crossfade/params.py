@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from crossfade.data import data_set_parameters
 from crossfade.data.labels import label_space_names
 from crossfade.errors import UserError, unknown_name
-from crossfade.methods import METHODS, method_parameters, reads_too_much
+from crossfade.methods import METHODS, method_parameters, reads_too_much, trains_no_key_frames
 from crossfade.motion.parameters import MotionParameters
 from crossfade.networks import FRAME_NETWORKS, NetworkParameters
 from crossfade.params_text import parse
 from crossfade.presets import read_published
 from crossfade.temporal import TEMPORAL, ModelParameters, TemporalParameters, temporal_arguments
+from crossfade.temporal.base import TemporalModule
 from crossfade.training import TrainingParameters
 
 FILE = Path("params.yaml")
@@ -243,10 +244,26 @@ def _check_recipe(params: Params, where: str, name: str, recipe: Recipe) -> None
     if recipe.temporal is not None:
         own = TemporalParameters() if isinstance(recipe, Continued) else params.networks[recipe.network].temporal
         _check_added(f"{where}.temporal", recipe, own)
-    reads = recipe.temporal or params.networks[recipe.network].temporal
-    if METHODS[str(recipe.method["name"])][1].single_frames and reads.kind != "none":
-        raise UserError(f"{where}.temporal: {reads_too_much(str(recipe.method['name']))}")
+    _check_trainable(where, str(recipe.method["name"]), _temporal_of(params, recipe).kind)
     _checked(f"{where}.training", lambda _: params.training_of(name), None)
+
+
+def _temporal_of(params: Params, recipe: Recipe) -> TemporalParameters:
+    """The temporal module of the network that a recipe trains."""
+    earlier = params.recipes[recipe.start].temporal if isinstance(recipe, Continued) else None
+    return recipe.temporal or earlier or params.networks[recipe.network].temporal
+
+
+def _check_trainable(where: str, name: str, kind: str) -> None:
+    """A method that takes any temporal module but that kind, or that kind alone, says so before anything runs."""
+    method, module = METHODS[name][1], TEMPORAL[kind]
+    if module.light is not TemporalModule.light and not method.trains_key_frames:
+        raise UserError(f"{where}.method: {trains_no_key_frames(name)}")
+    if method.single_frames and kind != "none":
+        raise UserError(f"{where}.temporal: {reads_too_much(name)}")
+    trained = [known for known, other in TEMPORAL.items() if other.trained_by == name]
+    if trained and kind not in trained:
+        raise UserError(f"{where}.temporal: method '{name}' trains the temporal module '{trained[0]}': set it to that")
 
 
 def _check_temporal(where: str, temporal: TemporalParameters) -> None:

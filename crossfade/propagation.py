@@ -6,8 +6,10 @@ import torch
 
 from crossfade.data.loading import Domain, frames_in_order
 from crossfade.data.manifest import Video
+from crossfade.errors import UserError
 from crossfade.inference import frame_logits, labels_at
 from crossfade.metrics.propagation import DISTANCES, PropagationDistance
+from crossfade.temporal.schedule import KeyFrames
 from crossfade.temporal.video_network import Stream, VideoNetwork
 
 
@@ -25,7 +27,16 @@ def propagation_curve(
         domain: one side of a pair, its splits those to score.
         distances: which.
         device: where the network lives.
+
+    Raises:
+        UserError: a distance that the network's key frames never reach.
     """
+    schedule = network.temporal.schedule
+    if isinstance(schedule, KeyFrames) and max(distances) >= schedule.interval:
+        raise UserError(
+            f"a key frame every {schedule.interval} frames is never {max(distances)} frames away: "
+            f"give distances below {schedule.interval}"
+        )
     metric = PropagationDistance(len(domain.label_space.classes), distances)
     for video in domain.videos:
         _walk(network, domain, video, metric, device)

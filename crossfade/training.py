@@ -44,7 +44,7 @@ class TrainingParameters(BaseModel):
         batch: clips of each side a step, process and accumulation.
         accumulate: forward-backward passes an update.
         precision: "fp32" or "bf16" (autocast).
-        deterministic: ask torch for deterministic algorithms (slower on a GPU).
+        deterministic: ask torch for deterministic algorithms (slower on a GPU; it has none for `etc`, `davss`, `psp`).
         optimiser: see OptimiserParameters.
     """
 

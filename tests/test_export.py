@@ -94,6 +94,17 @@ def test_the_plan_is_the_schedule(tmp_path):
     assert [plan.turn(t).graph for t in range(7)] == ["start", "step", "step", "start", "step", "step", "start"]
 
 
+def test_key_frames_alone_are_one_graph_without_memory(tmp_path):
+    exported = export(model(tmp_path / "model", "davss", interval=1), "torch-export", tmp_path / "graph.pt2")
+    assert [file.name for file in exported.files] == ["graph.pt2", "graph.json"]
+    assert exported.difference is not None
+    player = Player(tmp_path / "graph.json")
+    network = load_model(tmp_path / "model").network
+    frame = torch.rand(1, 3, *SIZE)
+    with torch.no_grad():
+        torch.testing.assert_close(player.step(frame, None, None), network.frame(frame).logits, rtol=1e-4, atol=1e-4)
+
+
 def test_a_graph_that_differs_is_not_kept(tmp_path, monkeypatch, capsys):
     suffix, write, read = FORMATS["torch-export"]
 

@@ -194,6 +194,36 @@ def test_a_recipe_can_continue_another(tmp_path):
             read_params(edited(tmp_path, with_entries(continued=[after | wrong])))
 
 
+def test_a_method_and_what_its_network_reads_are_held_against_each_other(tmp_path):
+    fast = {"network": "lite0", "temporal": {"kind": "davss"}, "method": {"name": "davss"}}
+    recipes = {
+        "fast": fast,
+        "plain": {"network": "lite0", "method": {"name": "supervised"}},
+        "fused": {"network": "lite0", "temporal": "fusion", "method": {"name": "stcl"}},
+    }
+
+    def read(start, more, **others):
+        after = {"name": "after", "start": start, "network": "lite0", "method": {"name": "stcl"}} | more
+        return read_params(edited(tmp_path, with_entries(recipes=recipes | others, continued=[after])))
+
+    read("fast", {"temporal": "none"})
+    read("plain", {"method": {"name": "quadmix"}})
+    read("fast", {"method": {"name": "davss"}})
+    for start, more, said in (
+        ("fast", {}, "method: method 'stcl' cannot train a network with key frames"),
+        (
+            "fused",
+            {"method": {"name": "quadmix"}},
+            "temporal: method 'quadmix' trains on single frames",
+        ),
+        ("fused", {"method": {"name": "davss"}}, "temporal: method 'davss' trains the temporal module"),
+    ):
+        with pytest.raises(UserError, match=rf"continued\[0\].{said}"):
+            read(start, more)
+    with pytest.raises(UserError, match=r"recipes.slow.temporal: method 'davss' trains the temporal module 'davss'"):
+        read("plain", {}, slow={"network": "lite0", "method": {"name": "davss"}})
+
+
 def test_temporal_modules_are_checked(tmp_path):
     network = {"kind": "deeplab", "pretrained": False, "temporal": {"kind": "fusion"}}
     recipe = {"network": "fused", "method": {"name": "stcl"}}

@@ -1,12 +1,15 @@
 import pytest
 import torch
-from toy_video import reader, video_on_disk
+from toy_video import ColourReader, reader, video_on_disk
 
 from crossfade.data.loading import frames_in_order
 from crossfade.data.manifest import Frame, Manifest, Video
+from crossfade.errors import UserError
 from crossfade.inference import frame_logits, labels_at
 from crossfade.metrics.propagation import PropagationDistance
 from crossfade.propagation import propagation_curve
+from crossfade.temporal.davss import DAVSS
+from crossfade.temporal.video_network import VideoNetwork
 
 DISTANCES = (0, 1, 3)
 
@@ -43,3 +46,12 @@ def test_every_labelled_frame_is_scored_at_every_distance_from_a_fresh_start(tmp
     assert measured.compute() == pytest.approx(naive.compute(), nan_ok=True)
     assert measured.compute()[0] == 1.0
     assert measured.compute()[1] < 0.8
+
+
+def test_a_distance_no_key_frame_is_ever_away(tmp_path):
+    frame = ColourReader()
+    network = VideoNetwork(frame, DAVSS(frame, 4, interval=3, width=0.1)).eval()
+    domain = video_on_disk(tmp_path)
+    assert propagation_curve(network, domain, (0, 2)).compute()[0] == 1.0
+    with pytest.raises(UserError, match="never 3 frames away"):
+        propagation_curve(network, domain, DISTANCES)

@@ -71,6 +71,12 @@ def changed(folder):
     return {line.split("'")[1] for line in plan.splitlines() if line.startswith("Running stage")}
 
 
+def test_every_stage_runs_one_thing():
+    """Or what the first of them made would be lost when a later one fails."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    assert all(isinstance(stage.get("do", stage)["cmd"], str) for stage in stages)
+
+
 @pytest.mark.timeout(600)
 def test_the_whole_graph(clone):
     call(clone, "dvc", "repro")

@@ -315,9 +315,15 @@ class StepSampler(Sampler[list[int]]):
             yield [self._at(start + k) for k in range(self.batch)]
             step += 1
 
+    @cached_property
+    def _reached(self) -> np.ndarray:
+        """Where each clip's share of the weights ends."""
+        assert self.weights is not None
+        return np.cumsum(self.weights)
+
     def _at(self, position: int) -> int:
         if self.weights is not None:
-            reached = np.cumsum(self.weights)
+            reached = self._reached
             chance = np.random.default_rng([self.seed, self.stream, position]).random()
             return int(np.searchsorted(reached, chance * reached[-1], side="right"))
         epoch, place = divmod(position, self.length)

@@ -74,11 +74,7 @@ def build_method(
     parameters = method_parameters(name, raw)
     build: Callable[..., Method] = METHODS[name][1]
     if network.temporal.light is not None and not METHODS[name][1].trains_key_frames:
-        able = ", ".join(known for known, (_, method) in METHODS.items() if method.trains_key_frames)
-        raise UserError(
-            f"method '{name}' cannot train a network with key frames: adapt the network without its temporal module "
-            f"and add that afterwards, or choose one of {able}"
-        )
+        raise UserError(trains_no_key_frames(name))
     if network.past > 0 and METHODS[name][1].single_frames:
         raise UserError(reads_too_much(name))
     return build(parameters, network, class_names)
@@ -87,6 +83,15 @@ def build_method(
 def reads_too_much(name: str) -> str:
     """What is wrong with a network of several frames for a method that trains on single ones, in a sentence."""
     return f"method '{name}' trains on single frames: leave the network's `temporal` out, or choose another method"
+
+
+def trains_no_key_frames(name: str) -> str:
+    """What is wrong with a network with key frames for a method that cannot train one, in a sentence."""
+    able = ", ".join(known for known, (_, method) in METHODS.items() if method.trains_key_frames)
+    return (
+        f"method '{name}' cannot train a network with key frames: adapt the network without its temporal module "
+        f"and add that afterwards, or choose one of {able}"
+    )
 
 
 def weigh_classes(method: Method, raw: Mapping[str, Any], class_pixels: Sequence[int]) -> None:
@@ -112,5 +117,6 @@ __all__ = [
     "build_method",
     "method_parameters",
     "reads_too_much",
+    "trains_no_key_frames",
     "weigh_classes",
 ]

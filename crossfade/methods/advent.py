@@ -1,17 +1,17 @@
 """ADVENT (Vu et al., CVPR 2019): target predictions are made as sure as source ones, directly or by a discriminator."""
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.batch_norm import batch_norms, train_mode
-from crossfade.methods.judges import Judges, judged_size
-from crossfade.methods.unroll import estimate_statistics, needs_of, run, supervised_terms
+from crossfade.methods.base import ClipNeeds, StepOutput
+from crossfade.methods.batch_norm import train_mode
+from crossfade.methods.judges import JudgedMethod, Judges, judged_size
+from crossfade.methods.unroll import needs_of, run, supervised_terms
 from crossfade.networks.base import upsample
 from crossfade.objectives.entropy import entropy_loss, self_information
 from crossfade.temporal.video_network import VideoOutput
@@ -50,16 +50,16 @@ class AdventParameters(BaseModel):
     source_photometric: PhotometricParameters = PhotometricParameters()
 
 
-class Advent(Method):
+class Advent(JudgedMethod):
     """Source cross-entropy, and on the target MinEnt's or AdvEnt's term, for the main and the auxiliary logits."""
 
     def __init__(self, parameters: AdventParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
-        super().__init__(network, class_names)
         self.parameters = p = parameters
-        self.judges: Judges | None = None
+        judges = None
         if p.form == "adversarial":
-            heads = {"main": self.num_classes, "aux": self.num_classes}
-            self.judges = Judges(heads, p.width, p.discriminator_lr, next(network.parameters()).device)
+            heads = dict.fromkeys(("main", "aux"), len(class_names))
+            judges = Judges(heads, p.width, p.discriminator_lr, next(network.parameters()).device)
+        super().__init__(judges, p.statistics_batches if p.target_statistics else 0, network, class_names)
 
     @property
     def source_needs(self) -> ClipNeeds | None:
@@ -70,10 +70,6 @@ class Advent(Method):
     def target_needs(self) -> ClipNeeds | None:
         """As many frames as the network reads, without labels."""
         return needs_of(self.network, labels=False)
-
-    def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
-        """Start from the batch-norm statistics of the target, if asked."""
-        self._estimate(target)
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """Two forwards; the discriminators' gradients are kept for `after_step`."""
@@ -100,30 +96,6 @@ class Advent(Method):
                 term, scalars[f"discriminator_{head}"] = self.judges.judged(head, *maps)
                 terms[name] = share * p.weight * term
         return StepOutput(terms, scalars)
-
-    def after_step(self, step: int) -> None:
-        """The discriminators' update."""
-        if self.judges is not None:
-            self.judges.update()
-
-    def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
-        """Estimate the statistics on the target, if asked."""
-        self._estimate(target)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The discriminators and their optimiser."""
-        return {} if self.judges is None else self.judges.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them."""
-        if self.judges is not None:
-            self.judges.load_state_dict(state)
-
-    def _estimate(self, target: Iterable[Clip] | None) -> None:
-        p = self.parameters
-        if p.target_statistics and batch_norms(self.network):
-            assert target is not None
-            estimate_statistics(self.network, target, p.statistics_batches)
 
 
 def _logits(output: VideoOutput, head: str) -> Tensor | None:

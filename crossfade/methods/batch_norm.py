@@ -103,12 +103,20 @@ def following_statistics(
         anchor: statistics that are moved towards too, with a `share` of the momentum; what they come to rest at is
             (1 − share) · inputs' + share · anchor.
         share: in [0, 1).
+
+    Raises:
+        UserError: a layer sees one value a channel.
     """
     held = anchor if anchor is not None and share > 0 else None
 
     def follow(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(layer, _BatchNorm)
         mean, variance = _running(layer)
+        if inputs[0].numel() == inputs[0].shape[1]:
+            raise UserError(
+                "this network pools each frame to a single value, of which one clip a step has no statistics: raise "
+                "`batch` in params.yaml to 2 or more"
+            )
         # for its side effect on the statistics: several times faster than torch.var_mean on a CPU
         with torch.no_grad():
             F.batch_norm(inputs[0], mean, variance, training=True, momentum=momentum * (1 - share))

@@ -6,8 +6,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from crossfade.data.augment import PhotometricParameters, photometric_frames
 from crossfade.data.clip import Clip
+from crossfade.methods.unroll import supervised_terms
 from crossfade.objectives.mixing import Layer, Mixed, class_mask, compose, pick_classes, present_classes
+from crossfade.temporal.video_network import VideoNetwork
 
 
 def class_mix(
@@ -37,3 +40,29 @@ def class_mix(
     everywhere = torch.ones_like(patch.mask)
     base = Layer(target.frames, labels, everywhere, target.motion, weight[:, None].expand_as(labels))
     return compose(base, [patch])
+
+
+def mixed_terms(
+    network: VideoNetwork,
+    mixed: Mixed,
+    names: tuple[str, ...],
+    name: str,
+    colours: PhotometricParameters,
+    aux_weight: float,
+    factor: float,
+) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
+    """Cross-entropy of mixed frames under strong colour changes, and what was shown: frames and labels, for a figure.
+
+    Args:
+        network: in the mode it should run in.
+        mixed: with the weights of its pixels.
+        names: of the clips.
+        name: of the term, see `supervised_terms`; `aux_weight` and `factor` too.
+        colours: how strong they are.
+        aux_weight: of the auxiliary logits.
+        factor: of the terms.
+    """
+    frames = photometric_frames(mixed.frames, colours)
+    clip = Clip(frames, mixed.labels, mixed.motion, names)
+    _, terms = supervised_terms(network, clip, name, aux_weight, mixed.weight[:, -1], factor)
+    return terms, (frames, mixed.labels)

@@ -9,8 +9,8 @@ validity (`propagate: splat` is the published form), batch norm takes the statis
 the discriminators' learning rate is constant. A per-frame network is run on the frame before as well.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -18,10 +18,10 @@ from torch import Tensor
 
 from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.batch_norm import batch_norms, train_mode
-from crossfade.methods.judges import Judges, judged_size
-from crossfade.methods.unroll import estimate_statistics, frame_before, run, supervised_terms
+from crossfade.methods.base import ClipNeeds, StepOutput
+from crossfade.methods.batch_norm import train_mode
+from crossfade.methods.judges import JudgedMethod, Judges, judged_size
+from crossfade.methods.unroll import frame_before, run, supervised_terms
 from crossfade.motion.field import Motion
 from crossfade.motion.splat import splat
 from crossfade.motion.warp import warp
@@ -74,17 +74,18 @@ class DAVSNParameters(BaseModel):
     source_photometric: PhotometricParameters = PhotometricParameters()
 
 
-class DAVSN(Method):
+class DAVSN(JudgedMethod):
     """See the module."""
 
     def __init__(self, parameters: DAVSNParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
-        super().__init__(network, class_names)
         self.parameters = p = parameters
-        self.past = max(1, network.past)
-        self.judges: Judges | None = None
+        judges = None
         if p.cross_domain and p.weight > 0:
-            shown = {f"{what}_{head}": 2 * self.num_classes for what in ("time", "space") for head in HEADS}
-            self.judges = Judges(shown, p.width, p.discriminator_lr, next(network.parameters()).device)
+            shown = {f"{what}_{head}": 2 * len(class_names) for what in ("time", "space") for head in HEADS}
+            device = next(network.parameters()).device
+            judges = Judges(shown, p.width, p.discriminator_lr, device, p.discriminator_clip)
+        super().__init__(judges, p.statistics_batches if p.target_statistics else 0, network, class_names)
+        self.past = max(1, network.past)
 
     @property
     def source_needs(self) -> ClipNeeds | None:
@@ -95,10 +96,6 @@ class DAVSN(Method):
     def target_needs(self) -> ClipNeeds | None:
         """At least a pair of frames, without labels."""
         return ClipNeeds.of(self.past, labels=False)
-
-    def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
-        """Start from the batch-norm statistics of the target, if asked."""
-        self._estimate(target)
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """A forward of each side; the discriminators' gradients are kept for `after_step`."""
@@ -116,7 +113,8 @@ class DAVSN(Method):
         if p.intra_domain and p.weight > 0:
             last = target.length - 1
             motion = target.motion[last, last - 1]
-            propagated = self._propagated(before.logits, motion)
+            grid = (seen.logits.shape[-2], seen.logits.shape[-1])
+            propagated = self._propagated(upsample(before.logits, grid), motion)
             scalars["propagated"] = propagated.sum(1).mean()
             terms["intra_domain"] = p.weight * surer_consistency(seen.logits, propagated)
             if seen.now.aux is not None and before.aux is not None:
@@ -163,30 +161,6 @@ class DAVSN(Method):
                 (p.weight * p.discrepancy * gap).backward()
                 told[f"weight_discrepancy_{head}"] = gap.detach()
         return terms, told
-
-    def after_step(self, step: int) -> None:
-        """The discriminators' update."""
-        if self.judges is not None:
-            self.judges.update(self.parameters.discriminator_clip)
-
-    def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
-        """Estimate the statistics on the target, if asked."""
-        self._estimate(target)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The discriminators and their optimiser."""
-        return {} if self.judges is None else self.judges.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them."""
-        if self.judges is not None:
-            self.judges.load_state_dict(state)
-
-    def _estimate(self, target: Iterable[Clip] | None) -> None:
-        p = self.parameters
-        if p.target_statistics and batch_norms(self.network):
-            assert target is not None
-            estimate_statistics(self.network, target, p.statistics_batches)
 
 
 def _logits(output: FrameOutput, head: str) -> Tensor | None:

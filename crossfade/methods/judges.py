@@ -1,14 +1,23 @@
 """Discriminators of an adversarial method: the term that deceives them, their own update, what a resumed run needs."""
 
-from collections.abc import Mapping
-from typing import Any
+from abc import ABC
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crossfade.data.clip import Clip
+from crossfade.methods.base import Method
+from crossfade.methods.batch_norm import batch_norms
+from crossfade.methods.unroll import estimate_statistics
 from crossfade.networks.discriminator import SMALLEST, Discriminator
+
+if TYPE_CHECKING:
+    from crossfade.temporal.video_network import VideoNetwork
 
 SOURCE, TARGET = 0.0, 1.0
 """What a discriminator is to say of each side, as published (ADVENT, DA-VSN)."""
@@ -22,10 +31,22 @@ def judged_size(frames: Tensor) -> tuple[int, int]:
 class Judges:
     """Discriminators by name, with one Adam (0.9, 0.99)."""
 
-    def __init__(self, channels: Mapping[str, int], width: int, lr: float, device: torch.device) -> None:
-        """Args: `channels` of the maps each is shown; `width` of the first layer; `lr`, constant."""
+    def __init__(
+        self, channels: Mapping[str, int], width: int, lr: float, device: torch.device, clip_norm: float = 0.0
+    ) -> None:
+        """Nobody has learned anything.
+
+        Args:
+            channels: of the maps each is shown.
+            width: of the first layer.
+            lr: constant.
+            device: where they live.
+            clip_norm: the gradient of each discriminator is scaled down to this norm; 0 = not.
+        """
         self.networks = nn.ModuleDict({name: Discriminator(c, width) for name, c in channels.items()}).to(device)
         self.optimiser = torch.optim.Adam(self.networks.parameters(), lr, betas=(0.9, 0.99))
+        self.clip_norm = clip_norm
+        self.shown = Counter[str]()
 
     def judged(self, name: str, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """Show a discriminator one map of each side; it keeps the gradients of its own loss for `update`.
@@ -44,22 +65,27 @@ class Judges:
         judge.requires_grad_(True)
         own = (_told(judge(here.detach()), SOURCE) + _told(judge(there.detach()), TARGET)) / 2
         own.backward()
+        self.shown[name] += 1
         return deceived, own.detach()
 
-    def update(self, clip_norm: float = 0.0) -> None:
-        """One step of the optimiser on the gradients kept since the last one, averaged over the processes.
+    def update(self) -> None:
+        """One step of the optimiser on the gradients kept since the last one, their mean over showings and processes.
 
-        Args:
-            clip_norm: the gradient of each discriminator is scaled down to this norm; 0 = not.
+        (A discriminator is shown as many pairs an update as `training.accumulate` says.)
         """
+        for name, times in self.shown.items():
+            for parameter in self.networks[name].parameters():
+                if parameter.grad is not None:
+                    parameter.grad /= times
+        self.shown.clear()
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             for parameter in self.networks.parameters():
                 if parameter.grad is not None:
                     torch.distributed.all_reduce(parameter.grad, torch.distributed.ReduceOp.SUM)
                     parameter.grad /= torch.distributed.get_world_size()
-        if clip_norm > 0:
+        if self.clip_norm > 0:
             for judge in self.networks.values():
-                nn.utils.clip_grad_norm_(judge.parameters(), clip_norm)
+                nn.utils.clip_grad_norm_(judge.parameters(), self.clip_norm)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 
@@ -71,6 +97,53 @@ class Judges:
         """Restore them."""
         self.networks.load_state_dict(state["judges"])
         self.optimiser.load_state_dict(state["optimiser"])
+
+
+class JudgedMethod(Method, ABC):
+    """A method with discriminators: their update, what they keep for a resumed run, statistics of the target."""
+
+    def __init__(
+        self, judges: Judges | None, statistics_batches: int, network: "VideoNetwork", class_names: Sequence[str]
+    ) -> None:
+        """Set both.
+
+        Args:
+            judges: the discriminators, if there are any.
+            statistics_batches: batches of target frames on which batch-norm statistics are estimated before and after;
+                0: they are not.
+            network: as in Method.
+            class_names: as in Method.
+        """
+        super().__init__(network, class_names)
+        self.judges = judges
+        self.statistics_batches = statistics_batches
+
+    def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
+        """Start from the batch-norm statistics of the target, if asked."""
+        self._estimate(target)
+
+    def after_step(self, step: int) -> None:
+        """The discriminators' update."""
+        if self.judges is not None:
+            self.judges.update()
+
+    def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
+        """Estimate the statistics on the target, if asked."""
+        self._estimate(target)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The discriminators and their optimiser."""
+        return {} if self.judges is None else self.judges.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore them."""
+        if self.judges is not None:
+            self.judges.load_state_dict(state)
+
+    def _estimate(self, target: Iterable[Clip] | None) -> None:
+        if self.statistics_batches > 0 and batch_norms(self.network):
+            assert target is not None
+            estimate_statistics(self.network, target, self.statistics_batches)
 
 
 def _told(judged: Tensor, side: float) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from crossfade.data.clip import Clip
+from crossfade.data.clip import IGNORE, Clip
 from crossfade.methods.base import Method
 from crossfade.methods.pseudo_labels import (
     OverMotion,
@@ -81,10 +81,11 @@ class LabelParameters(BaseModel):
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """Pseudo labels of the two newest frames (or of now alone).
+    """Pseudo labels of the newest frames.
 
     Attributes:
-        labels: (B, T, H, W) int64, T = 1 or 2, now last; 255 = ignore.
+        labels: (B, T, H, W) int64, now last; 255 = ignore. Those of frames before now are the frames' own predictions,
+            never warped.
         confidence: (B, T, H, W).
         disagreement: share of validly warped pixels that the frame itself calls differently; None where not known.
     """
@@ -144,13 +145,14 @@ def pseudo_labels(
     thresholds: Tensor | None = None,
     rare: Tensor | None = None,
 ) -> PseudoLabels:
-    """Label the newest `frames` (1 or 2) frames of a clip, over motion; all predictions come from one forward.
+    """Label the newest frames of a clip, now's labels over motion; all predictions come from one forward.
 
     Args:
         network: the labeller, in the mode it should run in.
-        clip: target, at least `parameters.past(network.past)` frames before now.
+        clip: target, at least `parameters.past(network.past)` and `frames` - 1 frames before now.
         parameters: how.
-        frames: 2 if labels of the frame before are wanted too (they are never warped).
+        frames: how many, 1: now alone. The frame before is always labelled, those before it if the network reads them
+            (the others are ignored with confidence 0: nobody looks at them).
         thresholds, rare: (K,), see `combine_over_motion`.
     """
     mirrored = bool(torch.rand(()) < parameters.mirror)
@@ -160,8 +162,10 @@ def pseudo_labels(
     want_now, want_previous = parameters.needs_own, parameters.over_motion != "now"
     reads = (*network.offsets, 0)
     positions = {last + offset for offset in reads} if want_now else set()
-    if want_previous or frames == 2:
+    if want_previous or frames > 1:
         positions |= {last - 1 + offset for offset in (reads if want_previous else (0,))}
+    if frames > 2:
+        positions |= {last + offset for offset in network.offsets}
     order = sorted(positions)
     outputs = dict(zip(order, run_frames(network, [seen.frames[:, t] for t in order]), strict=True))
     size = (clip.frames.shape[-2], clip.frames.shape[-1])
@@ -169,7 +173,7 @@ def pseudo_labels(
     own = warped = valid = previous = None
     if want_now:
         own = _turned(upsample(_fused(network, outputs, seen, last).float(), size), mirrored).softmax(1)
-    if want_previous or frames == 2:
+    if want_previous or frames > 1:
         logits = upsample(_fused(network, outputs, seen, last - 1).float(), size)
         previous = _turned(logits, mirrored)
         if want_previous:
@@ -186,10 +190,17 @@ def pseudo_labels(
     if frames == 1:
         return PseudoLabels(labels[:, None], confidence[:, None], disagreement)
     assert previous is not None
-    scores = previous if parameters.conf_previous == "raw_logit" else previous.softmax(1)
-    before_confidence, before = scores.max(1)
-    both = torch.stack([before, labels], 1), torch.stack([before_confidence, confidence], 1)
-    return PseudoLabels(*both, disagreement)
+    told = [(labels, confidence)]
+    for at in range(last - 1, last - frames, -1):
+        if at not in outputs:
+            told.append((torch.full_like(labels, IGNORE), torch.zeros_like(confidence)))
+            continue
+        if at < last - 1:
+            previous = _turned(upsample(_fused(network, outputs, seen, at).float(), size), mirrored)
+        scores, label = (previous if parameters.conf_previous == "raw_logit" else previous.softmax(1)).max(1)
+        told.append((label, scores))
+    every, sure = (torch.stack(values[::-1], 1) for values in zip(*told, strict=True))
+    return PseudoLabels(every, sure, disagreement)
 
 
 def _fused(network: VideoNetwork, outputs: dict[int, FrameOutput], clip: Clip, at: int) -> Tensor:

@@ -19,14 +19,15 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 from crossfade.data.augment import (
     GeometricParameters,
     PhotometricParameters,
+    draw_placement,
     geometric,
     photometric,
-    photometric_frames,
+    transform,
 )
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, StepOutput
+from crossfade.methods.base import ClipNeeds, Guess, StepOutput
 from crossfade.methods.batch_norm import train_mode
-from crossfade.methods.class_mix import class_mix
+from crossfade.methods.class_mix import class_mix, mixed_terms
 from crossfade.methods.feature_distance import FeatureDistanceParameters, feature_distance
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.masked_consistency import MaskedParameters, masked_terms
@@ -102,7 +103,8 @@ class MIC(TaughtMethod):
         assert source is not None
         assert target is not None
         p = self.parameters
-        source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
+        source, placement = geometric(source, p.source_geometric), draw_placement(target, p.target_geometric)
+        target = transform(target, *placement)
         confidence, pseudo = self.teacher.predict(target.frames, target.motion).max(1)
         weight, sure = confidence_weight(confidence, p.threshold, p.weighting)
         train_mode(self.network, p.student_statistics)
@@ -114,10 +116,11 @@ class MIC(TaughtMethod):
         figures = {}
         if p.mixed_weight > 0:
             mixed = class_mix(source, target, pseudo, weight, p.classes, self.num_classes, self.true_weight)
-            frames = photometric_frames(mixed.frames, p.mix_photometric)
-            clip = Clip(frames, mixed.labels, mixed.motion, target.names)
-            weights = mixed.weight[:, -1]
-            terms |= supervised_terms(self.network, clip, "mixed", p.aux_weight, weights, p.mixed_weight)[1]
-            figures = {"mixed": mixed_figure({"mixed": (frames, mixed.labels)}, self.num_classes)} if draw else {}
+            more, picture = mixed_terms(
+                self.network, mixed, target.names, "mixed", p.mix_photometric, p.aux_weight, p.mixed_weight
+            )
+            terms |= more
+            figures = {"mixed": mixed_figure({"mixed": picture}, self.num_classes)} if draw else {}
         terms |= masked_terms(self.network, target, pseudo, weight, p.masked, p.aux_weight)
-        return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures)
+        guess = Guess(target.names, pseudo, confidence, placement)
+        return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures, guess)

@@ -16,13 +16,15 @@ from torch import Tensor
 from crossfade.data.augment import (
     GeometricParameters,
     PhotometricParameters,
+    draw_placement,
     geometric,
     photometric,
     photometric_frames,
+    transform,
 )
 from crossfade.data.clip import Clip
 from crossfade.errors import UserError
-from crossfade.methods.base import ClipNeeds, StepOutput
+from crossfade.methods.base import ClipNeeds, Guess, StepOutput
 from crossfade.methods.batch_norm import train_mode
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.labeller import Labeller, LabelParameters
@@ -95,7 +97,8 @@ class PixMatch(TaughtMethod):
         assert source is not None
         assert target is not None
         p = self.parameters
-        source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
+        source, placement = geometric(source, p.source_geometric), draw_placement(target, p.target_geometric)
+        target = transform(target, *placement)
         train_mode(self.network, "batch")
         pseudo = self.labeller.label_now(self.network, self.teacher, target)
         labels, confidence = pseudo.labels[:, -1], pseudo.confidence[:, -1]
@@ -111,7 +114,7 @@ class PixMatch(TaughtMethod):
         terms |= more
         scalars: dict[str, float | Tensor] = {"sure": sure, "confidence": confidence.mean()}
         figures = {"view": mixed_figure({"view": (view.frames, view.labels)}, self.num_classes)} if draw else {}
-        return StepOutput(terms, scalars, figures)
+        return StepOutput(terms, scalars, figures, Guess(target.names, labels, confidence, placement))
 
     def state_dict(self) -> dict[str, Any]:
         """The teacher and the labeller's thresholds."""

@@ -22,14 +22,15 @@ from torch import Tensor
 from crossfade.data.augment import (
     GeometricParameters,
     PhotometricParameters,
+    draw_placement,
     geometric,
     photometric,
-    photometric_frames,
+    transform,
 )
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, StepOutput
+from crossfade.methods.base import ClipNeeds, Guess, StepOutput
 from crossfade.methods.batch_norm import train_mode
-from crossfade.methods.class_mix import class_mix
+from crossfade.methods.class_mix import class_mix, mixed_terms
 from crossfade.methods.feature_distance import FeatureDistanceParameters, feature_distance
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.fused_domains import MixingParameters, Templates, choose_patches
@@ -142,7 +143,8 @@ class QuadMix(TaughtMethod):
         assert source is not None
         assert target is not None
         p = self.parameters
-        source, target = geometric(source, p.source_geometric), geometric(target, p.target_geometric)
+        source, placement = geometric(source, p.source_geometric), draw_placement(target, p.target_geometric)
+        target = transform(target, *placement)
         confidence, pseudo = self.teacher.predict(target.frames, target.motion).max(1)
         weight, sure = confidence_weight(confidence, p.threshold, p.weighting)
         self.bank.update(source.now, source.labels_now)
@@ -165,14 +167,14 @@ class QuadMix(TaughtMethod):
         for name, mixed in batches.items():
             if factors[name] == 0:
                 continue
-            frames = photometric_frames(mixed.frames, p.mix_photometric)
-            clip = Clip(frames, mixed.labels, mixed.motion, target.names)
-            weights = mixed.weight[:, -1]
-            terms |= supervised_terms(self.network, clip, name, p.aux_weight, weights, factors[name])[1]
-            pictures[name] = (frames, mixed.labels)
+            more, pictures[name] = mixed_terms(
+                self.network, mixed, target.names, name, p.mix_photometric, p.aux_weight, factors[name]
+            )
+            terms |= more
         terms |= masked_terms(self.network, target, pseudo, weight, p.masked, p.aux_weight)
         figures = {"mixed": mixed_figure(pictures, self.num_classes)} if draw and pictures else {}
-        return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures)
+        guess = Guess(target.names, pseudo, confidence, placement)
+        return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures, guess)
 
     def _templates(self, now: Templates) -> Templates | None:
         """What patches are cut from; None in the first step with previous ones."""

@@ -15,13 +15,12 @@ from crossfade.data.augment import (
     draw_placement,
     geometric,
     photometric,
-    photometric_frames,
     transform,
 )
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Guess, StepOutput
 from crossfade.methods.batch_norm import train_mode
-from crossfade.methods.class_mix import class_mix
+from crossfade.methods.class_mix import class_mix, mixed_terms
 from crossfade.methods.figures import mixed_figure
 from crossfade.methods.pseudo_labels import Weighting, confidence_weight
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters
@@ -100,11 +99,10 @@ class SelfTraining(TaughtMethod):
         )
         weight, sure = confidence_weight(confidence, p.threshold, p.weighting)
         mixed = class_mix(source, target, pseudo, weight, p.classes, self.num_classes, self.true_weight)
-        frames = photometric_frames(mixed.frames, p.mix_photometric)
-        labelled = Clip(frames, mixed.labels, mixed.motion, target.names)
-        weights = mixed.weight[:, -1]
-        _, more = supervised_terms(self.network, labelled, "mixed", p.aux_weight, weights, p.target_weight)
+        more, shown = mixed_terms(
+            self.network, mixed, target.names, "mixed", p.mix_photometric, p.aux_weight, p.target_weight
+        )
         terms |= more
-        figures = {"mixed": mixed_figure({"mixed": (frames, mixed.labels)}, self.num_classes)} if draw else {}
+        figures = {"mixed": mixed_figure({"mixed": shown}, self.num_classes)} if draw else {}
         guess = Guess(target.names, pseudo, confidence, placement)
         return StepOutput(terms, {"sure": sure, "confidence": confidence.mean()}, figures, guess)

@@ -42,11 +42,11 @@ from crossfade.methods.masked_consistency import MaskedParameters, masked_terms
 from crossfade.methods.rare_classes import RareClassParameters, source_weights
 from crossfade.methods.teacher import TaughtMethod, TeacherParameters, frozen_copy
 from crossfade.methods.unroll import fuse, newest, run, supervised_terms
-from crossfade.networks.base import Edits, FrameOutput
+from crossfade.networks.base import Edits, FrameOutput, upsample
 from crossfade.objectives.colour_transfer import transfer_colour
 from crossfade.objectives.consistency import temporal_consistency
 from crossfade.objectives.cross_entropy import cross_entropy
-from crossfade.objectives.mixing import Layer, Mixed, class_mask, compose
+from crossfade.objectives.mixing import Layer, Mixed, class_mask, compose, within_origin
 from crossfade.temporal.fusion import ScoreFusion
 from crossfade.temporal.video_network import VideoNetwork, VideoOutput
 
@@ -176,10 +176,11 @@ class STCL(TaughtMethod):
         )
         if self.distance is not None:
             terms["feature_distance"] = self.distance.term(output.now, shown.now, source.labels_now)
-        source_view = self._source_view(output, source)
+        source_view = self._source_view(output, shown)
 
         own = newest(target, self.past + 1)
-        labelled = Clip(own.frames, pseudo.labels, own.motion, own.names)
+        steps = {pair: own.motion[pair] for pair in source.motion}  # what is mixed has the same motion on either side
+        labelled = Clip(own.frames, pseudo.labels, steps, own.names)
         templates = self._templates(Templates(source, labelled, pseudo.confidence))
         figures = {}
         target_view: View | None = None
@@ -239,10 +240,11 @@ class STCL(TaughtMethod):
         before, self.templates = self.templates, now
         return before
 
-    def _source_view(self, output: VideoOutput, source: Clip) -> View:
-        last = source.length - 1
-        neighbours = [(output.past[-1], source.motion[last, last - 1])] if -1 in output.past else []
-        return View(output.now, neighbours, source.labels_now, trusted=True)
+    def _source_view(self, output: VideoOutput, shown: Clip) -> View:
+        last, neighbours = shown.length - 1, []
+        if self.parameters.alignment.on and self.network.past > 0:
+            neighbours = [(self.seen(output, shown.frames, 1), shown.motion[last, last - 1])]
+        return View(output.now, neighbours, shown.labels_now, trusted=True)
 
     def target_view(
         self, output: VideoOutput, labels: Tensor, mixed: Mixed | None, target: Clip, frames: Tensor
@@ -264,6 +266,8 @@ class STCL(TaughtMethod):
         neighbours = []
         for span in self.spans:
             motion = near[here, here - 1] if span == 1 else target.motion[last, last - span]
+            if mixed is not None and 1 < span <= here:
+                motion = within_origin(motion, mixed.origin[:, here], mixed.origin[:, here - span])
             neighbours.append((self.seen(output, frames, span), motion))
         return View(output.now, neighbours, labels, trusted=False)
 
@@ -387,6 +391,6 @@ class _Fused:
 
     def _consistency(self, output: VideoOutput, logits: Tensor, mixed: Mixed, frames: Tensor) -> Tensor:
         last = frames.shape[1] - 1
-        past = self.method.seen(output, frames, 1)
+        past = upsample(self.method.seen(output, frames, 1).logits, (logits.shape[-2], logits.shape[-1]))
         distance = self.parameters.consistency.distance
-        return temporal_consistency(logits, past.logits, mixed.motion[last, last - 1], distance)
+        return temporal_consistency(logits, past, mixed.motion[last, last - 1], distance)

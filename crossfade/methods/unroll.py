@@ -91,7 +91,7 @@ def run_frames(network: VideoNetwork, frames: Sequence[Tensor]) -> list[FrameOut
 
 
 def frame_before(network: VideoNetwork, output: VideoOutput, frames: Tensor) -> FrameOutput:
-    """The per-frame output one frame before now, without gradient: the one an output holds, or a forward of its own.
+    """The per-frame output one frame before now: the one an output holds, or a forward of its own without gradient.
 
     Args:
         network: in the mode it should run in.

@@ -3,11 +3,11 @@
 from torch import nn
 
 
-def conv_bn_relu(inputs: int, outputs: int, size: int = 1, dilation: int = 1) -> nn.Sequential:
+def conv_bn_relu(inputs: int, outputs: int, size: int = 1, dilation: int = 1, eps: float = 1e-5) -> nn.Sequential:
     """(B, inputs, H, W) → (B, outputs, H, W): convolution without bias, batch norm, ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, size, padding=size // 2 * dilation, dilation=dilation, bias=False),
-        nn.BatchNorm2d(outputs),
+        nn.BatchNorm2d(outputs, eps=eps),
         nn.ReLU(inplace=True),
     )
 

@@ -8,13 +8,8 @@ from torch import Tensor, nn
 
 from crossfade.errors import UserError
 from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
-from crossfade.networks.encoders import Encoder
-
-
-def _conv(inputs: int, outputs: int, size: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
+from crossfade.networks.encoders import Encoder, encoder_groups
+from crossfade.networks.layers import conv_bn_relu
 
 
 @final
@@ -57,13 +52,15 @@ class PSPNet(FrameNetwork):
         deep = self.encoder.channels[self.deep]
         branch = deep // len(bins)
         self.pyramid = nn.ModuleList(
-            [nn.Sequential(nn.AdaptiveAvgPool2d(side), *_conv(deep, branch, 1)) for side in bins]
+            [nn.Sequential(nn.AdaptiveAvgPool2d(side), *conv_bn_relu(deep, branch, 1)) for side in bins]
         )
-        self.project = _conv(deep + branch * len(bins), channels, 3)
+        self.project = conv_bn_relu(deep + branch * len(bins), channels, 3)
         self.dropout = nn.Dropout2d(dropout)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
         self.aux = nn.Sequential(
-            *_conv(self.encoder.before_last, channels, 3), nn.Dropout2d(dropout), nn.Conv2d(channels, num_classes, 1)
+            *conv_bn_relu(self.encoder.before_last, channels, 3),
+            nn.Dropout2d(dropout),
+            nn.Conv2d(channels, num_classes, 1),
         )
 
     @property
@@ -85,9 +82,10 @@ class PSPNet(FrameNetwork):
         """(B, C, h, w) → (B, 2C, h, w): itself and its pooled, projected and enlarged forms.
 
         Raises:
-            UserError: a single frame in training, whose coarsest form has nothing to be normalised over.
+            UserError: a single frame is to be normalised by its own statistics, and its coarsest form has none.
         """
-        if self.training and deep.shape[0] == 1:
+        learns = any(norm.training for norm in self.pyramid.modules() if isinstance(norm, nn.BatchNorm2d))
+        if learns and deep.shape[0] == 1:
             raise UserError("network kind 'psp' trains on two clips a step or more: raise `batch` in params.yaml")
         size = (deep.shape[-2], deep.shape[-1])
         parts = [
@@ -104,9 +102,7 @@ class PSPNet(FrameNetwork):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """See FrameNetwork."""
-        encoder = list(self.encoder.parameters())
-        pretrained = set(map(id, encoder))
-        return {"encoder": encoder, "head": [p for p in self.parameters() if id(p) not in pretrained]}
+        return encoder_groups(self, self.encoder)
 
 
 def _undilate_first(body: nn.Module) -> None:

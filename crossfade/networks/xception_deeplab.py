@@ -7,25 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
-from crossfade.networks.encoders import create_body
+from crossfade.networks.encoders import create_body, encoder_groups
+from crossfade.networks.layers import conv_bn_relu, separable_conv_bn_relu
 
 LOW, DEEP = 256, 2048
 """Channels of the low-level and of the last feature map."""
-
-
-def _conv(inputs: int, outputs: int, eps: float = 1e-5) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs, eps=eps), nn.ReLU(inplace=True)
-    )
-
-
-def _separable(inputs: int, outputs: int, dilation: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, inputs, 3, padding=dilation, dilation=dilation, groups=inputs, bias=False),
-        nn.BatchNorm2d(inputs),
-        nn.ReLU(inplace=True),
-        *_conv(inputs, outputs),
-    )
 
 
 @final
@@ -51,13 +37,13 @@ class XceptionDeepLab(FrameNetwork):
         self.align_corners = align_corners
         self.body = create_body("xception65", 16, pretrained, num_classes=0)
         self.body.blocks[1].stack.act3.inplace = False  # it would overwrite the skip
-        self.plain = _conv(DEEP, 256)
-        self.dilated = nn.ModuleList([_separable(DEEP, 256, dilation) for dilation in (6, 12, 18)])
-        self.pool = _conv(DEEP, 256)
-        self.project = _conv(5 * 256, 256)
+        self.plain = conv_bn_relu(DEEP, 256)
+        self.dilated = nn.ModuleList([separable_conv_bn_relu(DEEP, 256, dilation) for dilation in (6, 12, 18)])
+        self.pool = conv_bn_relu(DEEP, 256)
+        self.project = conv_bn_relu(5 * 256, 256)
         self.dropout = nn.Dropout2d(dropout)
-        self.lateral = _conv(LOW, 48, eps=1e-3)
-        self.refine = nn.Sequential(_separable(256 + 48, 256), _separable(256, 256))
+        self.lateral = conv_bn_relu(LOW, 48, eps=1e-3)
+        self.refine = nn.Sequential(separable_conv_bn_relu(256 + 48, 256), separable_conv_bn_relu(256, 256))
         self.classifier = nn.Conv2d(256, num_classes, 1)
 
     @property
@@ -96,6 +82,4 @@ class XceptionDeepLab(FrameNetwork):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """See FrameNetwork."""
-        encoder = list(self.body.parameters())
-        pretrained = set(map(id, encoder))
-        return {"encoder": encoder, "head": [p for p in self.parameters() if id(p) not in pretrained]}
+        return encoder_groups(self, self.body)

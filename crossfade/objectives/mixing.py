@@ -148,7 +148,16 @@ def _mixed_motion(
         else:
             flow = torch.where(mask, layer.motion[pair].flow, flow)
             valid = torch.where(mask, layer.motion[pair].valid, valid)
-    if check_origin:
-        there, inside = warp(origin[:, pair[1], None].float(), flow, "nearest")
-        valid = valid & inside & (there.round() == origin[:, pair[0], None])
-    return Motion(flow, valid)
+    motion = Motion(flow, valid)
+    return within_origin(motion, origin[:, pair[0]], origin[:, pair[1]]) if check_origin else motion
+
+
+def within_origin(motion: Motion, here: Tensor, there: Tensor) -> Motion:
+    """Motion that is valid only where it leads from a layer to the same layer.
+
+    Args:
+        motion: i→j, at the frames' size.
+        here, there: (B, H, W), the layer of each pixel of frames i and j.
+    """
+    reached, inside = warp(there[:, None].float(), motion.flow, "nearest")
+    return Motion(motion.flow, motion.valid & inside & (reached.round() == here[:, None]))

@@ -39,6 +39,9 @@ class TemporalModule(nn.Module, ABC):
     trained_by: ClassVar[str | None] = None
     """The one method that trains it, on a network that was pretrained without it."""
 
+    learns_through_past: ClassVar[bool] = False
+    """Whether, in training, gradients reach the per-frame network through the frames before now as well."""
+
     uses_motion: bool = False
     """Whether the motion between a clip's frames changes the result."""
 

@@ -44,8 +44,9 @@ class DAVSS(TemporalModule):
         Args:
             frame: looks at key frames; any network will do, its logits are brought to stride 4.
             num_classes: K.
-            interval: frames from one key frame to the next.
-            reach: how far from its key frame "now" is where other methods than `davss` unroll a clip.
+            interval: frames from one key frame to the next; 1: the per-frame network alone.
+            reach: how far from its key frame "now" is where other methods than `davss` unroll a clip; at most
+                `interval` - 1 counts.
             threshold: a frame whose mean distortion exceeds this becomes a key frame, too.
             width: factor of the channels of the motion and the correction network; 1 as published.
             motion: "own": a motion network of the module's own; "clip": the motion that comes with the clip.

@@ -28,6 +28,8 @@ class DTERN(TemporalModule):
     Without a slot (a video's first frames, see `SlidingMemory` "spread") the frame's own logits are the answer.
     """
 
+    learns_through_past = True
+
     def __init__(
         self,
         frame: FrameNetwork,

@@ -16,9 +16,8 @@ from crossfade.temporal.schedule import SlidingMemory
 class ScoreFusion(TemporalModule):
     """p_t = sf([z_t ; warp(z_{t-1}, F)]): a 1x1 convolution 2K → K without bias, initialised to [identity | 0].
 
-    Untrained it is the frame's own logits. Where the motion is not valid (or the slot's `keep` mask says so: STCL keeps
-    statically pasted patches out of propagation) the frame's own logits stand in for the neighbour's. Without a slot
-    the frame's own logits are the answer.
+    Untrained it is the frame's own logits. Where the motion is not valid the frame's own logits stand in for the
+    neighbour's. Without a slot the frame's own logits are the answer.
     """
 
     starts_as_identity = True

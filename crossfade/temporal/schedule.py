@@ -76,8 +76,9 @@ class KeyFrames(Schedule):
         """Set the rule.
 
         Args:
-            interval: every so many frames is a key frame; 1: each.
-            reach: how far from its key frame "now" is in a training clip.
+            interval: every so many frames is a key frame; 1: each, and nothing is ever read.
+            reach: how far from its key frame "now" is in a training clip; at most `interval` - 1 counts, as no frame
+                of a video is further from it.
             threshold: a key frame, too, wherever the doubt exceeds this.
 
         Raises:
@@ -85,8 +86,8 @@ class KeyFrames(Schedule):
         """
         if interval < 1 or reach < 1:
             raise ValueError(f"interval and reach are at least 1, not {interval} and {reach}")
-        self.interval, self.threshold = interval, threshold
-        self.steady = (-reach,)
+        self.interval, self.reach, self.threshold = interval, reach, threshold
+        self.steady = (-min(reach, interval - 1),) if interval > 1 else ()
 
     def reads(self, t: int, stored: Sequence[int], doubt: Callable[[int], float]) -> list[int]:
         """See Schedule: the last key frame, or nothing if this is one."""

@@ -27,6 +27,8 @@ class TMANet(TemporalModule):
     Where a video begins, the oldest frame there is stands in for those that are missing; the very first for itself.
     """
 
+    learns_through_past = True
+
     def __init__(
         self,
         frame: FrameNetwork,

@@ -71,8 +71,7 @@ class VideoNetwork(nn.Module):
         frames: Tensor,
         motion: dict[tuple[int, int], Motion],
         edits: Edits | None = None,
-        no_grad_past: bool = True,
-        keep: Tensor | None = None,
+        no_grad_past: bool | None = None,
         offsets: Sequence[int] | None = None,
     ) -> VideoOutput:
         """Run over a clip.
@@ -82,8 +81,7 @@ class VideoNetwork(nn.Module):
                 the beginning of a video.
             motion: {(i, i - 1): Motion i → i - 1} by positions in `frames`; a missing one is unknown.
             edits: replacements of encoder features of the newest frame, by stride.
-            no_grad_past: no gradients through the frames before now (as published).
-            keep: (B, 1, H, W) bool; True where nothing may be propagated into now.
+            no_grad_past: no gradients through the frames before now; None: as the temporal module is trained.
             offsets: read these frames, not those of the schedule.
         """
         last = frames.shape[1] - 1
@@ -91,10 +89,10 @@ class VideoNetwork(nn.Module):
             offsets = self._offsets_at(last)
         past = {}
         for offset in offsets:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not no_grad_past):
+            with self._past_grad(no_grad_past):
                 past[offset] = self.frame(frames[:, last + offset])
         now = (self.light if past else self.frame)(frames[:, -1], edits)
-        return VideoOutput(now, past, self.reading(now, past, frames, motion, no_grad_past, keep))
+        return VideoOutput(now, past, self.reading(now, past, frames, motion, no_grad_past))
 
     def reading(
         self,
@@ -102,38 +100,45 @@ class VideoNetwork(nn.Module):
         past: Mapping[int, FrameOutput],
         frames: Tensor,
         motion: Mapping[tuple[int, int], Motion],
-        no_grad_past: bool = True,
-        keep: Tensor | None = None,
+        no_grad_past: bool | None = None,
     ) -> Reading:
         """The temporal part of `unroll`: encode the frames before, bring their slots to now, read them.
 
         Args:
             now: per-frame output of the newest frame.
             past: those of the frames that are read, by offset, oldest first.
-            frames, motion, no_grad_past, keep: as in `unroll`.
+            frames, motion, no_grad_past: as in `unroll`.
         """
         last = frames.shape[1] - 1
         slots: list[Slot] = []
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not no_grad_past):
+        with self._past_grad(no_grad_past):
             for t in range(last + min(past, default=0), last):
                 if t - last in past:
                     slots.append(self.temporal.encode(past[t - last]))
                 here = motion.get((t + 1, t))
                 slots = [self.temporal.advance(slot, frames[:, t + 1], here) for slot in slots]
-        if keep is not None:
-            slots = [_without(slot, keep) for slot in slots]
         return self.temporal.read(now, slots)
 
     def stream(self) -> "Stream":
         """A fresh stream over one video."""
         return Stream(self)
 
+    def _past_grad(self, no_grad_past: bool | None) -> torch.set_grad_enabled:
+        """The context in which frames before now are run and brought here."""
+        learns = self.temporal.learns_through_past if no_grad_past is None else not no_grad_past
+        return torch.set_grad_enabled(torch.is_grad_enabled() and learns)
+
     def _offsets_at(self, last: int) -> list[int]:
         """What is read at the end of a clip: in the midst of a video, or `last` frames after its beginning."""
         schedule = self.temporal.schedule
         if last >= schedule.past:
             return list(schedule.steady)
-        return [k - last for k in schedule.reads(last, range(last), lambda _: 0.0)]
+        stored: list[int] = []
+        read: list[int] = []
+        for t in range(last + 1):
+            read = schedule.reads(t, stored, lambda _: 0.0)
+            stored = schedule.keeps(t, stored, read)
+        return [k - last for k in read]
 
 
 @final
@@ -169,11 +174,3 @@ class Stream:
         self.slots = {k: brought(k) if k in self.slots else temporal.encode(output) for k in kept}
         self.position += 1
         return logits
-
-
-def _without(slot: Slot, keep: Tensor) -> Slot:
-    """The slot with nothing valid where `keep` is True."""
-    if "valid" not in slot:
-        return slot
-    small = nn.functional.interpolate(keep.float(), slot["valid"].shape[-2:], mode="nearest-exact") > 0.5
-    return {**slot, "valid": slot["valid"] & ~small}

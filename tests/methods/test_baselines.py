@@ -5,8 +5,10 @@ import torch
 from toy_network import CLASSES, toy_clip, toy_video
 
 from crossfade.methods import build_method
+from crossfade.methods.judges import Judges
 from crossfade.methods.tps import TPSParameters
 from crossfade.motion.field import Motion
+from crossfade.networks.discriminator import SMALLEST
 from crossfade.objectives.entropy import entropy_loss
 
 
@@ -51,6 +53,25 @@ def test_network_and_discriminators_learn_against_each_other():
     method.after_step(0)
     assert any(not torch.equal(a, b) for a, b in zip(before, method.judges.networks.parameters(), strict=True))
     assert all(p.grad is None for p in method.judges.networks.parameters())
+
+
+def test_accumulated_gradients_of_discriminators_are_averaged():
+    torch.manual_seed(0)
+    judges = Judges({"main": 2, "aux": 2}, 8, 1e-3, torch.device("cpu"))
+    maps = torch.rand(2, 1, 2, SMALLEST, SMALLEST)
+
+    def gradients():
+        return [p.grad.clone() for p in judges.networks["main"].parameters()]
+
+    judges.judged("main", *maps)
+    once, seen = gradients(), []
+    judges.judged("main", *maps)
+    judges.optimiser.step = lambda: seen.extend(gradients())
+    judges.update()
+    torch.testing.assert_close(seen, once)
+    judges.judged("main", *maps)  # the next update starts anew
+    judges.update()
+    torch.testing.assert_close(seen[len(once) :], once)
 
 
 def test_discriminators_learn_to_tell_the_domains_apart():

@@ -9,6 +9,7 @@ from crossfade.errors import UserError
 from crossfade.methods import build_method
 from crossfade.methods.base import ClipNeeds
 from crossfade.methods.batch_norm import following_statistics, reestimate_statistics, statistics_of, train_mode
+from crossfade.networks import NetworkParameters, build_frame_network
 
 
 def network():
@@ -101,3 +102,16 @@ def test_a_share_of_the_source_s_statistics_is_kept(name):
         end = [10 * (most_end - none_end) / 9, 2 * (some_end - none_end)]
         torch.testing.assert_close(end[0], end[1], rtol=1e-3, atol=1e-4)
         assert not torch.equal(some_end, none_end)
+
+
+def test_psp_needs_two_clips_a_step_wherever_statistics_are_taken():
+    net = build_frame_network(NetworkParameters(kind="psp", pretrained=False, channels=8), 3).eval()
+    image = torch.rand(1, 3, 32, 32)
+    with pytest.raises(UserError, match="raise `batch`"), following_statistics(net, 0.1):
+        net(image)
+    with pytest.raises(UserError, match="raise `batch`"):
+        reestimate_statistics(net, net, [image])
+    with pytest.raises(UserError, match="raise `batch`"):
+        net.train()(image)
+    assert torch.isfinite(net.eval()(image).logits).all()
+    assert reestimate_statistics(net, net, [image.expand(2, -1, -1, -1)]) == 1

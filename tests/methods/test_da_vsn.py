@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from toy_network import CLASSES, toy_clip, toy_video
+from toy_network import CLASSES, FineFrame, toy_clip, toy_video
 
 from crossfade.methods import build_method
 from crossfade.motion.field import Motion
@@ -42,6 +42,13 @@ def test_terms_follow_the_switches(temporal):
     assert set(one_step(build(temporal, intra_domain=False)).terms) == source | every
     assert set(one_step(build(temporal, weight=0.0)).terms) == source
     assert build(temporal).target_needs.offsets == (-1, 0)
+
+
+@pytest.mark.parametrize("propagate", ["warp", "splat"])
+def test_logits_of_the_frame_before_come_to_the_grid_of_now(propagate):
+    network = toy_video("tmanet", kind=FineFrame)  # its own logits are coarser
+    terms = one_step(build_method("da_vsn", {"width": 8, "propagate": propagate}, network, CLASSES)).terms
+    assert torch.isfinite(terms["intra_domain"])
 
 
 @pytest.mark.parametrize("propagate", ["warp", "splat"])

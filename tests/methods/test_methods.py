@@ -1,6 +1,7 @@
 """Contracts over every method: what it asks for, what it returns, what it needs to resume."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from crossfade.errors import UserError
 from crossfade.methods import METHODS, build_method
 
 SMALL = {"advent": {"width": 8}, "da_vsn": {"width": 8}}
-TEMPORAL_KINDS = ("none", "fusion", "davss")
+TEMPORAL_KINDS = ("none", "fusion", "tmanet", "dtern", "davss")
 REFUSES = {(name, "davss") for name, (_, method) in METHODS.items() if not method.trains_key_frames}
-REFUSES |= {("davss", "none"), ("davss", "fusion"), ("quadmix", "fusion")}
+REFUSES |= {("davss", kind) for kind in TEMPORAL_KINDS if kind != "davss"}
+REFUSES |= {("quadmix", kind) for kind in ("fusion", "tmanet", "dtern")}
 TRAINED = [name for name, (_, method) in METHODS.items() if method.trains]
 
 
@@ -65,6 +67,18 @@ def test_loss_falls_and_terms_are_scalars(name, temporal):
     assert all(figure.dtype.name == "uint8" and figure.shape[-1] == 3 for figure in output.figures.values())
     losses = train(method, optimizer_of(method), 0, 30, total=30)
     assert sum(losses[-5:]) < sum(losses[:5])
+
+
+@pytest.mark.parametrize(
+    ("name", "temporal"), [(n, kind) for n in TRAINED for kind in ("tmanet", "dtern") if (n, kind) not in REFUSES]
+)
+def test_networks_of_several_frames_are_trained(name, temporal):
+    method = build(name, temporal)
+    method.prepare(endless(method, 0), endless(method, 1))
+    before = copy.deepcopy(method.network.temporal.state_dict())
+    assert all(math.isfinite(loss) for loss in train(method, optimizer_of(method), 0, 2))
+    moved = {key for key, value in method.network.temporal.state_dict().items() if not torch.equal(value, before[key])}
+    assert any(key.startswith("classifier") for key in moved)
 
 
 @pytest.mark.parametrize("name", list(METHODS))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from toy_network import CLASSES, toy_clip, toy_video
+from toy_network import CLASSES, FineFrame, ToyFrame, toy_clip, toy_video
 
 from crossfade.data.augment import NO_GEOMETRIC
 from crossfade.data.clip import Clip
@@ -13,11 +13,13 @@ from crossfade.methods.long_tail import LongTailBank
 from crossfade.methods.pseudo_labels import combine_over_motion, confidence_weight
 from crossfade.methods.unroll import run
 from crossfade.motion.field import Motion
+from crossfade.objectives.mixing import Layer, compose
+from crossfade.temporal.schedule import SlidingMemory
 
 
-def stcl(temporal="fusion", names=CLASSES, **raw):
+def stcl(temporal="fusion", names=CLASSES, frame=ToyFrame, **raw):
     torch.manual_seed(0)
-    return build_method("stcl", raw, toy_video(temporal), names)
+    return build_method("stcl", raw, toy_video(temporal, kind=frame), names)
 
 
 def steps(method, count=2, batch=2, total=10):
@@ -79,6 +81,62 @@ SWITCHES = [
 @pytest.mark.parametrize("switch", SWITCHES, ids=str)
 def test_every_switch_runs(switch, temporal):
     steps(stcl(temporal, **switch))
+
+
+MEMORY = [
+    {"labels": {"over_motion": "warped", "fill": "ignore"}},
+    {"labels": {"over_motion": "agreement", "mirror": 1.0}, "self_training": 1.0},
+    {"consistency": {"weight": 1.0}, "alignment": {"kind": "prototype"}},
+    {"mixing": {"templates": "previous", **SURE}, "masked": {}},
+    {"alignment": {"spans": [2]}, "strong_aug": "legacy_wrap", "augment": "base"},
+]
+
+
+@pytest.mark.parametrize("temporal", ["tmanet", "dtern"])
+@pytest.mark.parametrize("switch", MEMORY, ids=str)
+def test_switches_run_with_several_frames_of_memory(switch, temporal):
+    steps(stcl(temporal, frame=FineFrame, **switch))
+
+
+def test_every_frame_that_is_read_has_labels_of_its_own():
+    method = stcl("dtern")  # reads three frames and one frame before now
+    network, clip = method.network.eval(), toy_clip(method.target_needs)
+    plain = LabelParameters(mirror=0.0)
+    found = pseudo_labels(network, clip, plain, 4)
+    for place, offset in ((0, -3), (2, -1)):
+        logits = network.frame(clip.frames[:, offset - 1]).logits
+        own = torch.nn.functional.interpolate(logits, (24, 32), mode="bilinear", align_corners=False)
+        assert torch.equal(found.labels[:, place], own.argmax(1))
+        torch.testing.assert_close(found.confidence[:, place], own.softmax(1).amax(1))
+    assert (found.labels[:, 1] == 255).all()
+    assert (found.confidence[:, 1] == 0).all()
+    assert torch.equal(found.labels[:, 3], pseudo_labels(network, clip, plain, 1).labels[:, 0])
+
+
+def test_the_source_is_aligned_over_motion_whatever_the_network_reads():
+    method = stcl("tmanet")
+    method.network.temporal.schedule = SlidingMemory((-3,))  # not the frame before now
+    source = toy_clip(stcl("dtern").source_needs)
+    view = method._source_view(run(method.network, source.frames, source.motion), source)
+    ((neighbour, motion),) = view.neighbours
+    torch.testing.assert_close(neighbour.logits, method.network.frame(source.frames[:, -2]).logits)
+    assert motion is source.motion[3, 2]
+
+
+def test_a_neighbour_that_a_patch_covers_is_no_neighbour():
+    method = stcl("tmanet")
+    clip = toy_clip(method.target_needs)
+    labels = torch.zeros_like(clip.frames[:, :, 0]).long()
+    still = Motion(torch.zeros(2, 2, 24, 32), torch.ones(2, 1, 24, 32) > 0)
+    target = Clip(clip.frames, labels, dict.fromkeys(clip.motion, still), clip.names)
+    patch = torch.zeros_like(labels, dtype=torch.bool)
+    patch[:, 0, :4] = True
+    steps_only = {(1, 0): still, (2, 1): still}
+    base = Layer(clip.frames, labels, ~patch, steps_only)
+    mixed = compose(base, [Layer(clip.frames, labels, patch, steps_only)])
+    output = run(method.network, mixed.frames, mixed.motion)
+    view = method.target_view(output, labels[:, -1], mixed, target, mixed.frames)
+    assert torch.equal(view.neighbours[1][1].valid[:, 0], ~patch[:, 0])
 
 
 def test_terms_follow_the_switches():

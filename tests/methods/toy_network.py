@@ -1,5 +1,7 @@
 """A video network with a few hundred weights."""
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -10,7 +12,11 @@ from crossfade.networks.base import FrameNetwork, FrameOutput
 from crossfade.temporal import TEMPORAL
 from crossfade.temporal.video_network import VideoNetwork
 
-TOY = {"davss": {"width": 0.1}}
+TOY = {
+    "davss": {"width": 0.1},
+    "tmanet": {"frames": 2, "key_channels": 4, "value_channels": 4},
+    "dtern": {"exemplars": 3, "channels": 4, "offsets": [-3, -1], "kernels": [3]},
+}
 """Arguments of temporal modules that are too large otherwise."""
 CLASSES = ("road", "building", "pole", "sign", "car")
 
@@ -58,8 +64,16 @@ class _Stages(nn.Module):
         return self.frame.encode(image)
 
 
-def toy_video(temporal="fusion", norm=True):
-    frame = ToyFrame(norm=norm)
+class FineFrame(ToyFrame):
+    """Its logits are finer than its deepest features, and so than those of a module that works on these."""
+
+    def decode(self, features):
+        output = super().decode(features)
+        return replace(output, logits=F.interpolate(output.logits, scale_factor=2))
+
+
+def toy_video(temporal="fusion", norm=True, kind=ToyFrame):
+    frame = kind(norm=norm)
     return VideoNetwork(frame, TEMPORAL[temporal](frame, 5, **TOY.get(temporal, {})))
 
 

@@ -44,6 +44,8 @@ def test_key_frames():
     assert walk(KeyFrames(3), 7) == [[], [0], [0], [], [3], [3], []]
     assert walk(KeyFrames(1), 3) == [[]] * 3
     assert KeyFrames(10, reach=4).steady == (-4,)
+    assert KeyFrames(3, reach=4).steady == (-2,)  # no frame of a video is further from its key frame
+    assert KeyFrames(1).steady == ()
     with pytest.raises(ValueError, match="at least 1"):
         KeyFrames(0)
 
