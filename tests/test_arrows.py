@@ -74,6 +74,12 @@ def test_no_method_imports_another():
         assert not used & (files - {name})
 
 
+def test_parts_know_no_method():
+    for path in (ROOT / "crossfade" / "methods" / "parts").glob("*.py"):
+        for module in imports(path):
+            assert not module.startswith("crossfade.methods.") or module.split(".")[2] in ("parts", "base"), module
+
+
 def test_stages_are_short_and_without_mathematics():
     for path in (ROOT / "stages").glob("*.py"):
         if path.name != "__init__.py":

@@ -10,7 +10,7 @@ from torch import nn
 
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.teacher import update_ema
+from crossfade.methods.parts.teacher import update_ema
 from crossfade.networks.base import FrameNetwork, FrameOutput
 from crossfade.optimisation import OptimiserParameters
 from crossfade.temporal.base import NoMemory

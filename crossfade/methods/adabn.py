@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.batch_norm import blend_statistics, statistics_of
-from crossfade.methods.unroll import estimate_statistics, statistics_needs
+from crossfade.methods.parts.batch_norm import blend_statistics, statistics_of
+from crossfade.methods.parts.unroll import estimate_statistics, statistics_needs
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork

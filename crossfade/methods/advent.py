@@ -9,9 +9,9 @@ from torch import Tensor
 from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, StepOutput
-from crossfade.methods.batch_norm import train_mode
-from crossfade.methods.judges import JudgedMethod, Judges, judged_size
-from crossfade.methods.unroll import needs_of, run, supervised_terms
+from crossfade.methods.parts.batch_norm import train_mode
+from crossfade.methods.parts.judges import JudgedMethod, Judges, judged_size
+from crossfade.methods.parts.unroll import needs_of, run, supervised_terms
 from crossfade.networks.base import upsample
 from crossfade.objectives.entropy import entropy_loss, self_information
 from crossfade.temporal.video_network import VideoOutput

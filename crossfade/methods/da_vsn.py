@@ -19,9 +19,9 @@ from torch import Tensor
 from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, StepOutput
-from crossfade.methods.batch_norm import train_mode
-from crossfade.methods.judges import JudgedMethod, Judges, judged_size
-from crossfade.methods.unroll import frame_before, run, supervised_terms
+from crossfade.methods.parts.batch_norm import train_mode
+from crossfade.methods.parts.judges import JudgedMethod, Judges, judged_size
+from crossfade.methods.parts.unroll import frame_before, run, supervised_terms
 from crossfade.motion.field import Motion
 from crossfade.motion.splat import splat
 from crossfade.motion.warp import warp

@@ -21,8 +21,8 @@ from crossfade.data.augment import (
 from crossfade.data.clip import Clip
 from crossfade.errors import UserError
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.figures import mixed_figure
-from crossfade.methods.unroll import run_frames
+from crossfade.methods.parts.figures import mixed_figure
+from crossfade.methods.parts.unroll import run_frames
 from crossfade.objectives.cross_entropy import cross_entropy
 from crossfade.objectives.propagation import correction_loss, distortion_loss, motion_loss, semantic_loss
 from crossfade.temporal.davss import DAVSS

@@ -13,9 +13,9 @@ from torch import Tensor
 from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.batch_norm import train_mode
-from crossfade.methods.teacher import frozen_copy, update_ema
-from crossfade.methods.unroll import needs_of, supervised_terms
+from crossfade.methods.parts.batch_norm import train_mode
+from crossfade.methods.parts.teacher import frozen_copy, update_ema
+from crossfade.methods.parts.unroll import needs_of, supervised_terms
 from crossfade.networks.base import FrameOutput
 from crossfade.networks.conv_lstm import ConvLSTM
 from crossfade.objectives.distillation import (

@@ -26,15 +26,15 @@ from crossfade.data.augment import (
 )
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Guess, StepOutput
-from crossfade.methods.batch_norm import train_mode
-from crossfade.methods.class_mix import class_mix, mixed_terms
-from crossfade.methods.feature_distance import FeatureDistanceParameters, feature_distance
-from crossfade.methods.figures import mixed_figure
-from crossfade.methods.masked_consistency import MaskedParameters, masked_terms
-from crossfade.methods.pseudo_labels import Weighting, confidence_weight
-from crossfade.methods.rare_classes import RareClassParameters, source_weights
-from crossfade.methods.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.unroll import needs_of, supervised_terms
+from crossfade.methods.parts.batch_norm import train_mode
+from crossfade.methods.parts.class_mix import class_mix, mixed_terms
+from crossfade.methods.parts.class_sampling import RareClassParameters, source_weights
+from crossfade.methods.parts.feature_distance import FeatureDistanceParameters, feature_distance
+from crossfade.methods.parts.figures import mixed_figure
+from crossfade.methods.parts.masked_consistency import MaskedParameters, masked_terms
+from crossfade.methods.parts.pseudo_labels import Weighting, confidence_weight
+from crossfade.methods.parts.teacher import TaughtMethod, TeacherParameters
+from crossfade.methods.parts.unroll import needs_of, supervised_terms
 
 if TYPE_CHECKING:
     from crossfade.data.loading import ClipDataset

@@ -25,11 +25,11 @@ from crossfade.data.augment import (
 from crossfade.data.clip import Clip
 from crossfade.errors import UserError
 from crossfade.methods.base import ClipNeeds, Guess, StepOutput
-from crossfade.methods.batch_norm import train_mode
-from crossfade.methods.figures import mixed_figure
-from crossfade.methods.labeller import Labeller, LabelParameters
-from crossfade.methods.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.unroll import needs_of, newest, supervised_terms
+from crossfade.methods.parts.batch_norm import train_mode
+from crossfade.methods.parts.figures import mixed_figure
+from crossfade.methods.parts.labeller import Labeller, LabelParameters
+from crossfade.methods.parts.teacher import TaughtMethod, TeacherParameters
+from crossfade.methods.parts.unroll import needs_of, newest, supervised_terms
 from crossfade.motion.field import Motion
 from crossfade.objectives.fourier import swap_amplitude
 from crossfade.objectives.mixing import Layer, Mixed, box_mask, compose

@@ -30,18 +30,18 @@ from crossfade.data.clip import IGNORE, Clip
 from crossfade.data.loading import ClipDataset
 from crossfade.errors import UserError
 from crossfade.methods.base import ClipNeeds, Guess, StepOutput
-from crossfade.methods.batch_norm import copy_statistics, train_mode
-from crossfade.methods.category_alignment import AlignmentParameters, CategoryAlignment, View
-from crossfade.methods.feature_blend import BlendParameters, blend_edits
-from crossfade.methods.feature_distance import FeatureDistanceParameters, feature_distance
-from crossfade.methods.figures import mixed_figure
-from crossfade.methods.fused_domains import MixingParameters, Patches, Templates, choose_patches
-from crossfade.methods.labeller import Labeller, LabelParameters, PseudoLabels
-from crossfade.methods.long_tail import LongTailBank, class_ids
-from crossfade.methods.masked_consistency import MaskedParameters, masked_terms
-from crossfade.methods.rare_classes import RareClassParameters, source_weights
-from crossfade.methods.teacher import TaughtMethod, TeacherParameters, frozen_copy
-from crossfade.methods.unroll import fuse, newest, run, supervised_terms
+from crossfade.methods.parts.batch_norm import copy_statistics, train_mode
+from crossfade.methods.parts.category_alignment import AlignmentParameters, CategoryAlignment, View
+from crossfade.methods.parts.class_sampling import RareClassParameters, source_weights
+from crossfade.methods.parts.feature_blend import BlendParameters, blend_edits
+from crossfade.methods.parts.feature_distance import FeatureDistanceParameters, feature_distance
+from crossfade.methods.parts.figures import mixed_figure
+from crossfade.methods.parts.fused_domains import MixingParameters, Patches, Templates, choose_patches
+from crossfade.methods.parts.labeller import Labeller, LabelParameters, PseudoLabels
+from crossfade.methods.parts.long_tail import LongTailBank, class_ids
+from crossfade.methods.parts.masked_consistency import MaskedParameters, masked_terms
+from crossfade.methods.parts.teacher import TaughtMethod, TeacherParameters, frozen_copy
+from crossfade.methods.parts.unroll import fuse, newest, run, supervised_terms
 from crossfade.networks.base import Edits, FrameOutput, upsample
 from crossfade.objectives.colour_transfer import transfer_colour
 from crossfade.objectives.consistency import temporal_consistency

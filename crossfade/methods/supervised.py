@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.batch_norm import train_mode
-from crossfade.methods.unroll import needs_of, supervised_terms
+from crossfade.methods.parts.batch_norm import train_mode
+from crossfade.methods.parts.unroll import needs_of, supervised_terms
 from crossfade.objectives.cross_entropy import Denominator
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import torch
 from toy_network import CLASSES, toy_clip, toy_video
 
 from crossfade.methods import build_method
-from crossfade.methods.judges import Judges
+from crossfade.methods.parts.judges import Judges
 from crossfade.methods.tps import TPSParameters
 from crossfade.motion.field import Motion
 from crossfade.networks.discriminator import SMALLEST
@@ -94,7 +94,7 @@ def test_tps_learns_what_was_seen_a_frame_ago():
     assert "disagreement_over_motion" in output.scalars
     clip = toy_clip(needs, seed=1)
     still = {(1, 0): Motion(torch.zeros(2, 2, 24, 32), torch.ones(2, 1, 24, 32, dtype=torch.bool))}
-    from crossfade.methods.labeller import pseudo_labels
+    from crossfade.methods.parts.labeller import pseudo_labels
 
     moved = type(clip)(clip.frames, None, still, clip.names)
     method.network.eval()

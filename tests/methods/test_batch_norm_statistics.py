@@ -8,7 +8,7 @@ from toy_network import CLASSES, toy_clip, toy_video
 from crossfade.errors import UserError
 from crossfade.methods import build_method
 from crossfade.methods.base import ClipNeeds
-from crossfade.methods.batch_norm import following_statistics, reestimate_statistics, statistics_of, train_mode
+from crossfade.methods.parts.batch_norm import following_statistics, reestimate_statistics, statistics_of, train_mode
 from crossfade.networks import NetworkParameters, build_frame_network
 
 

@@ -8,8 +8,8 @@ import torch
 from toy_network import CLASSES, toy_clip, toy_video
 
 from crossfade.methods import METHODS, build_method, weigh_classes
-from crossfade.methods.labeller import Labeller, LabelParameters, PseudoLabels
-from crossfade.methods.pseudo_labels import combine_over_motion, running_thresholds
+from crossfade.methods.parts.labeller import Labeller, LabelParameters, PseudoLabels
+from crossfade.methods.parts.pseudo_labels import combine_over_motion, running_thresholds
 from crossfade.metrics.oracle import only_true, refinement
 
 ROOT = Path(__file__).resolve().parents[2]

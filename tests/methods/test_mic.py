@@ -9,9 +9,9 @@ from crossfade.data.augment import NO_GEOMETRIC, NO_PHOTOMETRIC
 from crossfade.data.loading import StepSampler
 from crossfade.errors import UserError
 from crossfade.methods import build_method
-from crossfade.methods.feature_distance import FeatureDistance, FeatureDistanceParameters
-from crossfade.methods.masked_consistency import HIDDEN_RGB, MaskedParameters, hide
-from crossfade.methods.rare_classes import RareClassParameters, rare_class_weights
+from crossfade.methods.parts.class_sampling import RareClassParameters, rare_class_weights
+from crossfade.methods.parts.feature_distance import FeatureDistance, FeatureDistanceParameters
+from crossfade.methods.parts.masked_consistency import HIDDEN_RGB, MaskedParameters, hide
 
 PLAIN = {
     "source_geometric": NO_GEOMETRIC.model_dump(),

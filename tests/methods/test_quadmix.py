@@ -5,7 +5,7 @@ from toy_network import CLASSES, toy_clip, toy_video
 
 from crossfade.data.augment import NO_GEOMETRIC, NO_PHOTOMETRIC
 from crossfade.methods import build_method
-from crossfade.methods.fused_domains import Templates
+from crossfade.methods.parts.fused_domains import Templates
 
 PLAIN = {
     "source_geometric": NO_GEOMETRIC.model_dump(),

@@ -8,10 +8,10 @@ from crossfade.data.augment import NO_GEOMETRIC
 from crossfade.data.clip import Clip
 from crossfade.errors import UserError
 from crossfade.methods import build_method
-from crossfade.methods.labeller import LabelParameters, pseudo_labels
-from crossfade.methods.long_tail import LongTailBank
-from crossfade.methods.pseudo_labels import combine_over_motion, confidence_weight
-from crossfade.methods.unroll import run
+from crossfade.methods.parts.labeller import LabelParameters, pseudo_labels
+from crossfade.methods.parts.long_tail import LongTailBank
+from crossfade.methods.parts.pseudo_labels import combine_over_motion, confidence_weight
+from crossfade.methods.parts.unroll import run
 from crossfade.motion.field import Motion
 from crossfade.objectives.mixing import Layer, compose
 from crossfade.temporal.schedule import SlidingMemory

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from crossfade.errors import UserError
-from crossfade.methods.long_tail import class_ids
-from crossfade.methods.teacher import frozen_copy
+from crossfade.methods.parts.long_tail import class_ids
+from crossfade.methods.parts.teacher import frozen_copy
 from crossfade.networks.base import FrameOutput
 from crossfade.temporal.video_network import VideoNetwork
 

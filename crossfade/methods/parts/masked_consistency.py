@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crossfade.data.augment import PhotometricParameters, photometric_frames
 from crossfade.data.clip import Clip
-from crossfade.methods.unroll import supervised_terms
+from crossfade.methods.parts.unroll import supervised_terms
 from crossfade.temporal.video_network import VideoNetwork
 
 HIDDEN_RGB = (0.485, 0.456, 0.406)

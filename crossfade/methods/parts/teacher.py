@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from crossfade.data.clip import Clip
 from crossfade.methods.base import Method
-from crossfade.methods.batch_norm import (
+from crossfade.methods.parts.batch_norm import (
     Statistics,
     batch_norms,
     blend_statistics,
@@ -26,7 +26,7 @@ from crossfade.methods.batch_norm import (
     following_statistics,
     statistics_of,
 )
-from crossfade.methods.unroll import estimate_statistics, run, upsampled_probabilities
+from crossfade.methods.parts.unroll import estimate_statistics, run, upsampled_probabilities
 from crossfade.motion.field import Motion
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from crossfade.data.clip import IGNORE, Clip
 from crossfade.methods.base import Method
-from crossfade.methods.pseudo_labels import (
+from crossfade.methods.parts.pseudo_labels import (
     OverMotion,
     Weighting,
     combine_over_motion,
     confidence_weight,
     running_thresholds,
 )
-from crossfade.methods.teacher import Teacher
-from crossfade.methods.unroll import run_frames
+from crossfade.methods.parts.teacher import Teacher
+from crossfade.methods.parts.unroll import run_frames
 from crossfade.motion.field import Motion
 from crossfade.motion.warp import warp
 from crossfade.networks.base import FrameOutput, upsample

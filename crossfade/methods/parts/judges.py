@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from crossfade.data.clip import Clip
 from crossfade.methods.base import Method
-from crossfade.methods.batch_norm import batch_norms
-from crossfade.methods.unroll import estimate_statistics
+from crossfade.methods.parts.batch_norm import batch_norms
+from crossfade.methods.parts.unroll import estimate_statistics
 from crossfade.networks.discriminator import SMALLEST, Discriminator
 
 if TYPE_CHECKING:

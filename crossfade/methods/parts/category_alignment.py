@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from crossfade.data.clip import IGNORE
-from crossfade.methods.unroll import fuse
+from crossfade.methods.parts.unroll import fuse
 from crossfade.motion.field import Motion
 from crossfade.motion.warp import warp
 from crossfade.networks.base import FrameOutput

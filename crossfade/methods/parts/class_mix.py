@@ -8,7 +8,7 @@ from torch import Tensor
 
 from crossfade.data.augment import PhotometricParameters, photometric_frames
 from crossfade.data.clip import Clip
-from crossfade.methods.unroll import supervised_terms
+from crossfade.methods.parts.unroll import supervised_terms
 from crossfade.objectives.mixing import Layer, Mixed, class_mask, compose, pick_classes, present_classes
 from crossfade.temporal.video_network import VideoNetwork
 

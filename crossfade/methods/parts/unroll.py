@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds
-from crossfade.methods.batch_norm import batch_norms, reestimate_statistics
+from crossfade.methods.parts.batch_norm import batch_norms, reestimate_statistics
 from crossfade.motion.field import Motion
 from crossfade.networks.base import Edits, FrameOutput, upsample
 from crossfade.objectives.cross_entropy import Denominator, cross_entropy
