@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 import toy_training
 
+from crossfade.data.loading import StepSampler
 from crossfade.errors import UserError
 from crossfade.methods.base import StepOutput
 
@@ -129,3 +131,11 @@ def test_a_method_may_say_which_source_clips_are_drawn(tmp_path):
     method.step, method.sampling_weights = watched, lambda source: np.eye(len(source))[7]
     toy_training.train(method, toy_training.ToyClips(), None, parameters, 0, tmp_path, accelerator)
     assert seen == {"toy/7"}
+
+
+def test_weights_of_clips_are_summed_once(monkeypatch):
+    summed, cumsum = [], np.cumsum
+    monkeypatch.setattr(np, "cumsum", lambda values: summed.append(1) or cumsum(values))
+    drawn = [*islice(StepSampler(4, 3, seed=0, weights=np.array([0.0, 1.0, 0.0, 3.0])), 20)]
+    assert {k for step in drawn for k in step} == {1, 3}
+    assert len(summed) == 1

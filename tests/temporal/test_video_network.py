@@ -89,9 +89,9 @@ def test_gradients_reach_past_frames_where_the_module_learns_through_them(kind):
     network = network_of(kind).train()
     frames, motion = clip(network.past + 1)
     frames.requires_grad_()
-    for asked, reached in ((None, kind != "fusion"), (True, False), (False, True)):
+    for asked, reached in (({}, kind != "fusion"), ({"no_grad_past": True}, False), ({"no_grad_past": False}, True)):
         frames.grad = None
-        network.unroll(frames, motion, no_grad_past=asked).logits.square().sum().backward()
+        network.unroll(frames, motion, **asked).logits.square().sum().backward()
         assert bool(frames.grad[:, 0].abs().sum() > 0) == reached
 
 
