@@ -14,7 +14,6 @@ from crossfade.data.getting.accounts import explain_if_missing
 from crossfade.data.getting.archives import bring_out, open_archive
 from crossfade.data.getting.downloads import RemoteFile, fetch
 from crossfade.data.getting.members import choose
-from crossfade.errors import UserError
 
 
 class GettingParameters(BaseModel):
@@ -66,8 +65,7 @@ def get(name: str, kind: str, parameters: BaseModel, getting: GettingParameters,
     if not (getting.archives or getting.fetch):
         explain_if_missing(name, kind, root)
         return
-    if not isinstance(root, Path):
-        raise UserError(f"data set '{name}': a data set of kind '{kind}' has no root to put files in: leave out {KEYS}")
+    assert isinstance(root, Path), kind  # data_set_parameters saw to it
     folder = root.expanduser().resolve()
     fetched = fetch(name, getting.fetch, folder, workers)
     archives = [open_archive(path.expanduser().resolve(), name) for path in (*getting.archives, *fetched)]
