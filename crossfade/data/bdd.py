@@ -91,7 +91,8 @@ def prepare(parameters: BddParameters, folder: Path, workers: int = 1) -> Manife
         )
     with ThreadPoolExecutor(max(1, workers)) as pool:  # decoding is outside Python's lock
         videos = list(pool.map(lambda it: _around(name, root, folder, it[0], it[1], places[it[1]], p), known))
-    Manifest(name, "cityscapes19", folder, tuple(videos)).save(folder)
+    bases = {"raw": root, "videos": root / p.videos.expanduser()}
+    Manifest(name, "cityscapes19", folder, tuple(videos), bases=bases).save(folder)
     print(f"{name}: {len(videos)} stills with their video, {alone} without (left out)")
     return Manifest.load(folder)
 

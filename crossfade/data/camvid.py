@@ -165,7 +165,13 @@ def _full(name: str, root: Path, folder: Path, p: CamvidParameters) -> Manifest:
                 frames = [frame for still in run for frame in _frames(root, still, labels, neighbours, p)]
                 title = sequence if p.sequences is None else run[0].name
                 videos.append(Video(title, split, (size[0], size[1]), tuple(frames)))
-    return Manifest(name, IDS[p.label_form], folder, tuple(videos))
+    bases = {"raw": root} | ({} if p.sequences is None else {"sequences": _sequences(name, root, p)})
+    return Manifest(name, IDS[p.label_form], folder, tuple(videos), bases=bases)
+
+
+def _sequences(name: str, root: Path, p: CamvidParameters) -> Path:
+    assert p.sequences is not None
+    return data_root(name, root / p.sequences.expanduser())
 
 
 def _frames(
@@ -257,8 +263,7 @@ def _neighbours(
 
     A neighbour that is a still itself is that still, unlabelled: each label counts once.
     """
-    assert p.sequences is not None
-    where = data_root(name, root / p.sequences.expanduser())
+    where = _sequences(name, root, p)
     videos = [file for file in sorted(where.iterdir()) if file.suffix.lower() in VIDEO_SUFFIXES]
     found: dict[str, dict[int, str]] = {}
     for sequence in sorted({still.sequence for still in stills}):

@@ -48,7 +48,7 @@ def getting_parameters(raw: Mapping[str, Any]) -> GettingParameters:
 
 
 def get(name: str, kind: str, parameters: BaseModel, getting: GettingParameters, workers: int = 1) -> None:
-    """Bring what is wanted into the data set's root; what is there already is left alone.
+    """Bring what is wanted into the data set's root; what is there already is left alone, see `bring_out`.
 
     Args:
         name: the data set's, for messages.
