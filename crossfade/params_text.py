@@ -88,6 +88,17 @@ def merged_in(text: str, name: str, preset: str) -> str:
     return text
 
 
+def preset_in(text: str) -> tuple[str | None, dict[str, Any]]:
+    """The preset that is merged in, None if none is, and its sections as they are now."""
+    name: str | None = None
+    sections: dict[str, Any] = {}
+    for section in _SECTION.finditer(text):
+        if block := _PRESET.search(section["body"]):
+            name, heading = block["name"], section["section"]
+            sections |= parse(f"{heading}:\n{block['body']}")
+    return name, sections
+
+
 def taken_out(text: str) -> str:
     """The text without a preset, just as it was before `merged_in`."""
     text = re.sub(rf"^{re.escape(_BEGIN)}.*?^{re.escape(_END)}\n", "", text, flags=re.MULTILINE | re.DOTALL)
@@ -155,6 +166,7 @@ def with_values(text: str, section: str, name: str, values: Mapping[str, Any]) -
 _ASIDE = "#| "
 """Before every line that a preset replaces."""
 _BEGIN, _END = "# preset ", "# end of the preset: python -m stages.switch PAIR takes it out"
+_PRESET = re.compile(rf"^{re.escape(_BEGIN)}(?P<name>\S+)\n(?P<body>.*?)^{re.escape(_END)}$", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^(?P<section>\w+):[^\n]*\n(?P<body>.*?)(?=^\w|\Z)", re.MULTILINE | re.DOTALL)
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"' + r"|'[^']*'"

@@ -106,8 +106,12 @@ def _stills(name: str, root: Path, split: Split, p: BddParameters) -> list[str]:
     if split not in p.lists:
         return sorted(images & labels)
     found = []
-    for number, line in lines_of(name, root / p.lists[split], f"mend data_sets.{name}.lists"):
-        still = Path(line).stem.removesuffix(f"_{p.frame}")
+
+    def named(line: str) -> str:
+        return Path(line).stem.removesuffix(f"_{p.frame}")
+
+    for number, line in lines_of(name, root / p.lists[split], f"mend data_sets.{name}.lists", named):
+        still = named(line)
         for what, known, where in (("image", images, p.images), ("label", labels, p.labels)):
             if still not in known:
                 listed = f"line {number} of {root / p.lists[split]} names {still}"

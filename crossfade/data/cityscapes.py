@@ -125,7 +125,11 @@ def _split(name: str, root: Path, split: Split, p: CityscapesParameters) -> list
 def _listed(name: str, path: Path, kind: str) -> dict[str, int]:
     """{<city>_<sequence>_<frame>: line} of a list file."""
     found: dict[str, int] = {}
-    for number, line in lines_of(name, path, f"mend data_sets.{name}.lists"):
+
+    def named(line: str) -> str:
+        return PurePosixPath(line.split()[0]).name
+
+    for number, line in lines_of(name, path, f"mend data_sets.{name}.lists", named):
         stems = []
         for word in line.split()[:2]:
             match = _NAME.match(PurePosixPath(word).name.removesuffix(".png"))

@@ -79,6 +79,8 @@ def test_lists_choose_stills_and_frames_may_have_been_taken_out_before(tmp_path)
     assert [shown(manifest, f.image) for f in manifest.videos[0].frames[:2]] == [3, 5]
     (tmp_path / "raw/frames/00054602-3bf57337_5.jpg").unlink()
     assert "_5.jpg is missing: take it out of the video" in refusal(raw, tmp_path)
+    (tmp_path / "raw/val.txt").write_text("00054602-3bf57337_7\n\n00054602-3bf57337\n")
+    assert "val.txt lists 00054602-3bf57337 twice, in lines 1 and 3: remove" in refusal(raw, tmp_path)
     (tmp_path / "raw/val.txt").write_text("nobody_7\n")
     assert "val.txt names nobody, but" in refusal(raw, tmp_path)
 

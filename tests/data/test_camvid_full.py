@@ -195,6 +195,8 @@ def test_lists_of_names_and_index_labels(tmp_path):
     assert [(v.split, v.name) for v in manifest.videos] == [("train", "0016E5"), ("test", "Seq05VD")]
     domain = Domain(manifest, None, load_label_space("camvid11"), SIZE, ("test",))
     assert domain.label(str(domain.videos[0].frames[0].label))[0, ::8].tolist() == [255, *range(11)]
+    (root / "annotations/train.txt").write_text("0016E5_00004\nlabel/0016E5_00004_L.png\n")
+    assert "train.txt lists 0016E5_00004 twice, in lines 1 and 2: remove" in refusal(raw, tmp_path)
     (root / "annotations/train.txt").write_text("0016E5_00005\n")
     assert "line 1 of" in refusal(raw, tmp_path)
     (root / "images/late.png").write_bytes((root / "images/0016E5_00004.png").read_bytes())

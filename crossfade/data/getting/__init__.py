@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from crossfade.data.getting.accounts import explain_if_missing
 from crossfade.data.getting.archives import bring_out, open_archive
@@ -27,7 +27,17 @@ class GettingParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     archives: tuple[Path, ...] = ()
-    fetch: tuple[RemoteFile, ...] = Field(default=())
+    fetch: tuple[RemoteFile, ...] = ()
+
+    @field_validator("fetch")
+    @classmethod
+    def _apart(cls, files: tuple[RemoteFile, ...]) -> tuple[RemoteFile, ...]:
+        there: set[Path] = set()
+        for file in files:
+            if file.path(Path("root")) in there:
+                raise ValueError(f"{file.url} would be written over another file: give one of them another 'to'")
+            there.add(file.path(Path("root")))
+        return files
 
 
 KEYS = frozenset(GettingParameters.model_fields)
