@@ -87,11 +87,13 @@ def test_the_switch_notices_other_labels(tmp_path):
 def test_the_switch_says_where_data_lie_and_touches_nothing_else(tmp_path):
     shutil.copy2(ROOT / "params.yaml", tmp_path)
     before = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "data/camvid").mkdir(parents=True)
     for wrong, sentence in (
         ("camvid=", "there is no folder '' for data set 'camvid'"),
         ("camvid=nowhere", "there is no folder 'nowhere'"),
         ("/some/link", "data set of the pair street_camvid (given as data_set=folder)"),
         ("camvod=.", "did you mean 'camvid'"),
+        ("camvid=data/camvid", "data/camvid, which is deleted before data set 'camvid' is made anew: put it under"),
     ):
         done = switch(tmp_path, "street_camvid", wrong)
         assert (done.returncode, "Traceback" in done.stderr) == (2, False)

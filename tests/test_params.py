@@ -192,6 +192,7 @@ LOST = {
     "archives": {"kind": "camvid", "root": "data/raw/x", "archives": ["a.zip", "data/mine/b.zip"]},
     "fetch": {"kind": "camvid", "root": "data/x", "fetch": [{"url": "http://a/b", "sha256": "0" * 64, "to": "c"}]},
     "sequences": {"kind": "camvid", "root": "data/raw", "sequences": "../mine/videos"},
+    "lists": {"kind": "bdd", "root": "data/raw", "lists": {"val": "../mine/val.txt"}},
     "videos": {"kind": "footage", "videos": ["drives/*.mp4", "data/mine/*.mp4"]},
     "labels": {"kind": "footage", "videos": "a.mp4", "labels": {"folder": "data/mine/labels", "table": "camvid11"}},
 }

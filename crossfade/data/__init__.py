@@ -78,10 +78,16 @@ def _places(parameters: BaseModel, getting: GettingParameters) -> Iterator[tuple
             yield from ((key, Path(pattern).expanduser()) for pattern in ([value] if isinstance(value, str) else value))
         elif key == "labels" and isinstance(value, BaseModel):
             yield from ((f"labels.{k}", Path(vars(value)[k]).expanduser()) for k in ("folder", "table"))
+        elif isinstance(value, dict):
+            yield from ((f"{key}.{k}", _from(root, path)) for k, path in value.items() if isinstance(path, Path))
         elif isinstance(value, Path) and key != "root":
-            yield key, (root / value.expanduser()).expanduser()
+            yield key, _from(root, value)
     yield from (("archives", path.expanduser()) for path in getting.archives)
     yield from (("fetch", file.path(root.expanduser())) for file in getting.fetch)
+
+
+def _from(root: Path, path: Path) -> Path:
+    return root.expanduser() / path.expanduser()
 
 
 def _is_below(path: Path, folder: Path) -> bool:

@@ -134,7 +134,7 @@ def test_what_is_there_is_kept_and_what_somebody_mended_is_told(tmp_path, pack, 
 
 
 @pytest.mark.parametrize("mode", ["zip", "w", "w:gz"])
-def test_what_is_remembered_is_not_read_and_what_nobody_touched_follows_the_archive(tmp_path, mode, monkeypatch):
+def test_what_is_remembered_is_not_read_and_what_nobody_touched_follows_suit(tmp_path, mode, monkeypatch, capsys):
     def brought(files: dict[str, bytes]) -> int:
         path = tmp_path / "a.archive"
         archive = open_archive(zipped(path, files) if mode == "zip" else tarred(path, files, mode), "d")
@@ -149,6 +149,10 @@ def test_what_is_remembered_is_not_read_and_what_nobody_touched_follows_the_arch
     assert (tmp_path / "out/b").read_bytes() == b"newer"
     (tmp_path / ".out.brought.parquet").write_bytes(b"nonsense")
     assert brought({"a": b"one", "b": b"newer"}) == 0
+    (tmp_path / ".out.brought.parquet").unlink()
+    (tmp_path / ".out.brought.parquet").mkdir()  # as where the folder is one's own and what is beside it is not
+    assert brought({"a": b"one", "b": b"newer", "c": b"more"}) == 1
+    assert "brought.parquet cannot be written" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal, final
 
 from crossfade.data.bar import byte_bar, readable
-from crossfade.data.getting.brought import Brought, recall, remember
+from crossfade.data.getting.brought import Brought, memory_of, recall, remember
 from crossfade.errors import UserError
 from crossfade.files import atomic_path
 
@@ -295,13 +295,23 @@ def bring_out(name: str, archives: Sequence[Archive], chosen: Mapping[str, str],
                 pool.shutdown(cancel_futures=True)
     finally:
         if new:
-            remember(folder, before | new)
+            _remember(name, folder, before | new)
     if changed:
         print(
             f"{name}: {len(changed)} files below {folder} are unlike those of the archives and are kept, first "
             f"{min(changed)}: delete them to have them brought out again"
         )
     return written
+
+
+def _remember(name: str, folder: Path, known: Mapping[str, Brought]) -> None:
+    try:
+        remember(folder, known)
+    except OSError as error:  # the folder may be one's own where what is beside it is not
+        print(
+            f"{name}: {memory_of(folder)} cannot be written ({error.strerror}): the next time every file will be held "
+            "against the archives again"
+        )
 
 
 @dataclass(frozen=True)
