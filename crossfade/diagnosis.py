@@ -6,6 +6,7 @@ the log: the weights are the same, bit for bit, with and without it. Of several 
 """
 
 import math
+import os
 from typing import final
 
 import numpy as np
@@ -16,8 +17,21 @@ from crossfade.data.augment import Placement, transform
 from crossfade.data.clip import IGNORE, Clip
 from crossfade.data.loading import Domain, resize_labels
 from crossfade.data.manifest import Frame
+from crossfade.errors import UserError
 from crossfade.methods.base import Guess
 from crossfade.metrics.accuracy import ConfusionMatrix
+
+
+def is_asked_for() -> bool:
+    """Whether CROSSFADE_DIAGNOSE says so.
+
+    Raises:
+        UserError: it is neither on nor off.
+    """
+    value = os.environ.get("CROSSFADE_DIAGNOSE", "off")
+    if value not in ("on", "off"):
+        raise UserError(f"the environment variable CROSSFADE_DIAGNOSE is '{value}': set it to on or off, or unset it")
+    return value == "on"
 
 
 @final

@@ -13,7 +13,7 @@ from crossfade.data.labels import LabelSpace, load_label_space
 from crossfade.data.loading import ClipDataset, Domain
 from crossfade.data.manifest import Manifest
 from crossfade.data.shards import shards_folder
-from crossfade.diagnosis import Diagnosis
+from crossfade.diagnosis import Diagnosis, is_asked_for
 from crossfade.errors import UserError
 from crossfade.files import atomic_folder, read_json, write_json
 from crossfade.methods import build_method, weigh_classes
@@ -165,6 +165,7 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
     A method that needs labels the target does not have is left out: the folder holds left_out.json with the reason.
     With CROSSFADE_DIAGNOSE=on the pseudo labels are compared with the true ones on the way (`crossfade.diagnosis`).
     """
+    diagnosing = is_asked_for()
     pair, recipe = params.pairs[pair_name], params.recipe(recipe_name)
     training = params.training_of(recipe_name)
     source = open_domain(place, pair_name, pair, SOURCE, (pair.source_split,))
@@ -209,7 +210,7 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
         "pretrained": {"mlflow_run": read_run(origin).get("mlflow_run"), "weights": start.description["weights"]},
     }
     what = f"{pair_name} {recipe_name} seed {seed}"
-    if os.environ.get("CROSSFADE_DIAGNOSE", "off") == "on":
+    if diagnosing:
         knobs = replace(knobs, diagnosis=Diagnosis(_labelled_target(target, pair)))
     run = _Run(place, folder, what, ("adapt", pair_name, recipe_name, f"seed-{seed}"), facts)
     tracker = open_tracker(pair_name, f"{recipe_name} seed-{seed}", memo=run.memo)

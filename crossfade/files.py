@@ -13,6 +13,9 @@ from typing import Any
 
 from crossfade.errors import UserError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk that is full, or of which a person may use no more."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -29,7 +32,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in FULL:
             raise UserError(
                 f"no space left on the device while writing {path}: free some space and start again"
             ) from error
@@ -50,7 +53,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         temporary.replace(path)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in FULL:
             raise UserError(
                 f"no space left on the device while writing {path}: free some space and start again"
             ) from error

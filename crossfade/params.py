@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
 
-from crossfade.data import data_set_parameters
+from crossfade.data import check_places, data_set_parameters
+from crossfade.data.getting import KEYS
 from crossfade.data.labels import label_space_names
 from crossfade.errors import UserError, unknown_name
 from crossfade.methods import METHODS, method_parameters, reads_too_much, trains_no_key_frames
@@ -208,7 +209,8 @@ def _check_names(params: Params) -> None:
             _known(f"data set (pairs.{name})", data_set, params.data_sets)
             _known(f"data set (pairs.{name}; no section under motion)", data_set, params.motion)
     for name, raw in params.data_sets.items():
-        _checked(f"data_sets.{name}", data_set_parameters, raw)
+        _check_data_set(f"data_sets.{name}", raw)
+    check_places(params.data_sets)
     for name, network in params.networks.items():
         _known(f"network kind (networks.{name}.kind)", network.kind, FRAME_NETWORKS)
         known = [*inspect.signature(FRAME_NETWORKS[network.kind]).parameters][1:]  # the first is the number of classes
@@ -236,6 +238,15 @@ def _check_names(params: Params) -> None:
         if recipe.network != params.recipes[recipe.start].network:
             raise UserError(f"{where}.network: the model of '{recipe.start}' has another network; name that one")
         _check_recipe(params, where, recipe.name, recipe)
+
+
+def _check_data_set(where: str, raw: dict[str, Any]) -> None:
+    try:
+        data_set_parameters(raw)
+    except ValidationError as error:
+        raise UserError(_problem(error, where, sorted(KEYS))) from error
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def _check_recipe(params: Params, where: str, name: str, recipe: Recipe) -> None:
@@ -313,13 +324,15 @@ def _checked(where: str, check: Any, value: Any) -> None:
         raise UserError(_problem(error, where)) from error
 
 
-def _problem(error: ValidationError, prefix: str = "") -> str:
-    """The first problem of a validation, as a sentence with the nearest valid key."""
+def _problem(error: ValidationError, prefix: str = "", more: Iterable[str] = ()) -> str:
+    """The first problem of a validation, as a sentence with the nearest valid key, `more` being valid on top."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in ([prefix] if prefix else []) + list(first["loc"]))
     if first["type"] != "extra_forbidden":
         return f"{place}: {first['msg']} (it is {first['input']!r:.80})"
-    return _unknown_key(place, _fields_beside(error, first["loc"]))
+    known = _fields_beside(error, first["loc"])
+    on_top = more if "root" in known and len(first["loc"]) == 1 else ()
+    return _unknown_key(place, [*known, *on_top])
 
 
 def _unknown_key(place: str, known: list[str]) -> str:

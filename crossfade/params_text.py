@@ -14,7 +14,25 @@ from crossfade.errors import UserError, unknown_name
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as DVC reads and writes it (1.2): only true and false are booleans, `off` is a word."""
+    """YAML as DVC reads and writes it (1.2): only true and false are booleans, `off` is a word; no key stands twice."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping.
+
+        Raises:
+            UserError: a key stands twice: the last would count, without a word.
+        """
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise UserError(
+                    f"params.yaml: the key '{name}' stands twice in one place, in lines {lines[name]} and {line}: "
+                    "remove one of the two"
+                )
+            lines[name] = line
+        return node
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -30,7 +48,7 @@ def parse(text: str) -> Any:
     """The content of params.yaml.
 
     Raises:
-        UserError: it is not YAML.
+        UserError: it is not YAML, or a key stands twice in one section.
     """
     try:
         return yaml.load(text, _Loader)
@@ -70,21 +88,41 @@ def merged_in(text: str, name: str, preset: str) -> str:
     return f"{_BEGIN}{name}{_HINT}\n{aside}{_SECTION.sub(replaced, text)}"
 
 
+def preset_in(text: str) -> tuple[str | None, dict[str, Any]]:
+    """The preset that is merged in, None if none is, and its sections as they are now."""
+    top = _top(text)
+    if top is None:
+        return None, {}
+    now = parse(text[top.end() :])
+    return top["name"], {section: now.get(section) for section in _put_aside(top)}
+
+
 def taken_out(text: str) -> str:
     """The text without a preset, just as it was before `merged_in`."""
-    top = re.match(rf"{_BEGIN}[^\n]*\n(?P<aside>(?:{re.escape(_ASIDE.rstrip())}[^\n]*\n)*)", text)
+    top = _top(text)
     if top is None:
         return text
-    aside = "\n".join(line[len(_ASIDE) :] for line in top["aside"].split("\n")[:-1])
-    own = {match["section"]: match[0] for match in _SECTION.finditer(aside)}
+    own = _put_aside(top)
     return _SECTION.sub(lambda match: own.get(match["section"], match[0]), text[top.end() :])
+
+
+def _top(text: str) -> re.Match[str] | None:
+    """What `merged_in` put at the top."""
+    return re.match(rf"{_BEGIN}(?P<name>\w+)[^\n]*\n(?P<aside>(?:{re.escape(_ASIDE.rstrip())}[^\n]*\n)*)", text)
+
+
+def _put_aside(top: re.Match[str]) -> dict[str, str]:
+    """The sections that a preset replaces, as they were, by name."""
+    aside = "\n".join(line[len(_ASIDE) :] for line in top["aside"].split("\n")[:-1])
+    return {match["section"]: match[0] for match in _SECTION.finditer(aside)}
 
 
 def switched(text: str, pair: str) -> str:
     """The text with only `pair` active: its entry and its data sets' are uncommented, those of other pairs are not.
 
     Raises:
-        UserError: the file has no such entry, or another pair is written in a way that cannot be switched off.
+        UserError: the file has no such entry, or another pair, or data of another pair, is written in a way that cannot
+            be switched off (rendered data may stay: they need nothing that a person has to get).
     """
     entries = {m["name"]: parse(m["value"]) for m in _ENTRY.finditer(_section(text, "pairs"))}
     if pair not in entries:
@@ -100,9 +138,16 @@ def switched(text: str, pair: str) -> str:
     for section in ("pairs", "data_sets", "motion"):
         old = _section(text, section)
         text = text.replace(old, _ENTRY.sub(line, old))
-    left = set(parse(text)["pairs"]) - {pair}
+    raw = parse(text)
+    left = set(raw["pairs"]) - {pair}
     if left:
         raise UserError(f"params.yaml: write the pair '{min(left)}' as '{min(left)}: {{…}}', or put # before its lines")
+    got = {name for name, data_set in raw["data_sets"].items() if data_set.get("kind") != "street"}
+    if stay := sorted(got & (managed - wanted)):
+        raise UserError(
+            f"params.yaml: write the data set '{stay[0]}' as '{stay[0]}: {{…}}', or put # before its lines: over "
+            "several lines it cannot be switched off"
+        )
     return text
 
 
@@ -126,7 +171,7 @@ def with_values(text: str, section: str, name: str, values: Mapping[str, Any]) -
     old = _section(text, section)
     new = _ENTRY.sub(line, old)
     if not found:
-        raise UserError(f"params.yaml has no entry '{name}: {{…}}' under {section}: put it back")
+        raise UserError(f"params.yaml has no entry '{name}: {{…}}' under {section}: write it so, or put it back")
     return text.replace(old, new)
 
 

@@ -5,7 +5,6 @@ Takes the comment sign off a pair and its data sets, or lets the sections of a p
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from crossfade.data.footage import listing
 from crossfade.errors import UserError, unknown_name
@@ -24,9 +23,10 @@ def main() -> None:
     parser.add_argument("--videos", nargs="+", help="of the pair's target, a data set of footage")
     parser.add_argument("--recipe", help="refuse where there is no such recipe")
     parser.add_argument("--seed", type=int, help="refuse where there is no such seed")
+    parser.add_argument("--discard", action="store_true", help="what was changed within a preset that is taken out")
     options = parser.parse_args()
     old = FILE.read_text()
-    text = switched_to(old, options.pair)
+    text = switched_to(old, options.pair, options.discard)
     raw = parse(text)
     sides = [raw["pairs"][options.pair][side] for side in ("source", "target")]
     for entry in options.folders:
@@ -37,22 +37,19 @@ def main() -> None:
             raise UserError(f"there is no folder '{folder}' for data set '{name}': give {name}=path/to/the/data")
         text = with_values(text, "data_sets", name, {"root": str(Path(folder).expanduser().resolve())})
     if options.videos:
-        text = with_values(text, "data_sets", sides[1], _footage(options.videos))
+        # The same from any folder, with what is there now: nothing is told now, not after the source has been rendered.
+        paths = [str(Path(video).expanduser().absolute()) for video in options.videos]
+        text = with_values(text, "data_sets", sides[1], {"videos": paths[0] if len(paths) == 1 else paths})
+        text = with_values(text, "data_sets", sides[1], {"found": listing(check_params(text).data_sets[sides[1]])})
     if options.recipe and options.recipe not in raw["recipes"]:
         raise unknown_name("recipe (--recipe)", options.recipe, raw["recipes"])
-    if options.seed is not None and options.seed not in raw["seeds"]:
+    if options.seed not in (None, *raw["seeds"]):
         raise UserError(f"seed {options.seed} is not among the seeds {raw['seeds']} of params.yaml: add it there")
     check_params(text)
     if text != old:
         with atomic_path(FILE) as temporary:
             temporary.write_text(text)
     print(f"params.yaml runs the pair {options.pair}")
-
-
-def _footage(videos: list[str]) -> dict[str, Any]:
-    """The same from any folder, with what is there now: nothing is told now, not after the source has been rendered."""
-    paths = [str(Path(video).expanduser().absolute()) for video in videos]
-    return {"videos": paths[0] if len(paths) == 1 else paths, "found": listing(paths)}
 
 
 if __name__ == "__main__":

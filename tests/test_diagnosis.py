@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,15 +12,18 @@ from toy_video import CLASSES, video_on_disk
 from crossfade.data.augment import GeometricParameters, Placement, draw_placement, transform
 from crossfade.data.loading import ClipDataset, Domain, collate
 from crossfade.data.manifest import Manifest
-from crossfade.diagnosis import Diagnosis
-from crossfade.experiment import _labelled_target, dataset_for
+from crossfade.diagnosis import Diagnosis, is_asked_for
+from crossfade.errors import UserError
+from crossfade.experiment import Place, _labelled_target, adapt, dataset_for
 from crossfade.methods import build_method
 from crossfade.methods.base import Guess
-from crossfade.params import Pair
+from crossfade.params import Pair, read_params
 from crossfade.temporal import TEMPORAL
 from crossfade.temporal.video_network import VideoNetwork
 from crossfade.tracking import NoTracker
 from crossfade.training import Knobs, TrainingParameters, make_accelerator, train
+
+SHIPPED = Path(__file__).resolve().parents[1] / "params.yaml"
 
 
 def target(root, splits=("train",)) -> Domain:
@@ -124,6 +128,18 @@ def test_labels_of_the_evaluation_split_are_never_read(tmp_path, monkeypatch):
     diagnosis.see(replace(guess, names=("val/a/1", "train/a/4")))
     assert read == ["video/4-label.png"]
     assert not math.isnan(diagnosis.numbers()["diagnosis/pl_miou"])
+
+
+@pytest.mark.parametrize("value", ["1", "true", "ON", ""])
+def test_only_on_and_off_are_said(monkeypatch, value):
+    monkeypatch.setenv("CROSSFADE_DIAGNOSE", value)
+    with pytest.raises(UserError, match=rf"CROSSFADE_DIAGNOSE is '{value}': set it to on or off"):
+        adapt(Place(), read_params(SHIPPED), "street", "stcl", 0, Knobs())  # before anything is read
+    for known in ("on", "off"):
+        monkeypatch.setenv("CROSSFADE_DIAGNOSE", known)
+        assert is_asked_for() == (known == "on")
+    monkeypatch.delenv("CROSSFADE_DIAGNOSE")
+    assert not is_asked_for()
 
 
 def test_frames_without_labels_are_passed_over(tmp_path):

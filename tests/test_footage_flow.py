@@ -61,14 +61,39 @@ def test_the_switch_names_the_footage_and_what_is_there(tmp_path):
     assert yaml.safe_load((tmp_path / "params.yaml").read_text())["data_sets"]["footage"]["found"] != entry["found"]
 
 
+def test_the_switch_notices_other_labels(tmp_path):
+    text = (ROOT / "params.yaml").read_text()
+    labels = f"labels: {{folder: {tmp_path}/labels, table: {tmp_path}/table.json}}"
+    (tmp_path / "params.yaml").write_text(text.replace("videos: data/raw/footage", f"videos: x, {labels}"))
+    (tmp_path / "1.mp4").write_bytes(b"one")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/1_0.png").write_bytes(b"png")
+    (tmp_path / "table.json").write_text("{}")
+    found = []
+
+    def look() -> str:
+        done = switch(tmp_path, "street_footage", "--videos", "1.mp4")
+        assert done.returncode == 0, done.stderr
+        return str(yaml.safe_load((tmp_path / "params.yaml").read_text())["data_sets"]["footage"]["found"])
+
+    found += [look(), look()]
+    assert found[0] == found[1]
+    for file in ("labels/1_0.png", "labels/1_1.png", "table.json"):
+        (tmp_path / file).write_bytes(b"changed")
+        found.append(look())
+    assert len(set(found)) == 4
+
+
 def test_the_switch_says_where_data_lie_and_touches_nothing_else(tmp_path):
     shutil.copy2(ROOT / "params.yaml", tmp_path)
     before = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "data/camvid").mkdir(parents=True)
     for wrong, sentence in (
         ("camvid=", "there is no folder '' for data set 'camvid'"),
         ("camvid=nowhere", "there is no folder 'nowhere'"),
         ("/some/link", "data set of the pair street_camvid (given as data_set=folder)"),
         ("camvod=.", "did you mean 'camvid'"),
+        ("camvid=data/camvid", "data/camvid, which is deleted before data set 'camvid' is made anew: put it under"),
     ):
         done = switch(tmp_path, "street_camvid", wrong)
         assert (done.returncode, "Traceback" in done.stderr) == (2, False)

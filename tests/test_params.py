@@ -8,8 +8,8 @@ import yaml
 
 from crossfade.data.labels import load_label_space
 from crossfade.errors import UserError
-from crossfade.params import read_params
-from crossfade.params_text import switched, with_values
+from crossfade.params import check_params, read_params
+from crossfade.params_text import parse, switched, with_values
 
 SHIPPED = Path(__file__).resolve().parents[1] / "params.yaml"
 
@@ -59,6 +59,22 @@ MISTAKES = {
     ),
     "estimator": (lambda p: p["motion"]["street_camera"].update(estimator="diss", preset=None), "did you mean 'dis'"),
     "data_set": (lambda p: p["data_sets"]["street_plain"].update(kind="stret"), "did you mean 'street'"),
+    "data_set_key": (
+        lambda p: p["data_sets"].update(mine={"kind": "camvid", "root": "x", "archive": []}),
+        "'archives'",
+    ),
+    "data_set_keys": (
+        lambda p: p["data_sets"].update(mine={"kind": "camvid", "root": "x", "qq": 1}),
+        "archives, fetch",
+    ),
+    "street_has_no_archives": (
+        lambda p: p["data_sets"]["street_plain"].update(fetch=[], archives=["a.zip"]),
+        "data_sets.street_plain: a data set of kind 'street' has no root to put files in: leave out archives, fetch",
+    ),
+    "footage_has_no_archives": (
+        lambda p: p["data_sets"].update(mine={"kind": "footage", "videos": "x", "archives": ["a.zip"]}),
+        "data_sets.mine: a data set of kind 'footage' has no root",
+    ),
     "training": (lambda p: p["recipes"]["stcl"].update(training={"step": 3}), "did you mean 'steps'"),
     "range": (lambda p: p["adaptation"].update(batch=0), "adaptation.batch"),
     "size": (lambda p: p["pairs"]["street"].update(size=[0, -3]), "pairs.street.size.0"),
@@ -167,6 +183,63 @@ def test_the_recipes_that_are_commented_out_are_valid(tmp_path):
     path.write_text(text)
     assert count == 3
     assert {"minent", "advent", "tps"} <= set(read_params(path).recipes)
+
+
+LOST = {
+    "itself": {"kind": "camvid", "root": "data/mine"},
+    "below": {"kind": "camvid", "root": "data/raw/../mine/CamVid/"},
+    "another_s": {"kind": "camvid", "root": "data/street_plain/x"},
+    "archives": {"kind": "camvid", "root": "data/raw/x", "archives": ["a.zip", "data/mine/b.zip"]},
+    "fetch": {"kind": "camvid", "root": "data/x", "fetch": [{"url": "http://a/b", "sha256": "0" * 64, "to": "c"}]},
+    "sequences": {"kind": "camvid", "root": "data/raw", "sequences": "../mine/videos"},
+    "lists": {"kind": "bdd", "root": "data/raw", "lists": {"val": "../mine/val.txt"}},
+    "videos": {"kind": "footage", "videos": ["drives/*.mp4", "data/mine/*.mp4"]},
+    "labels": {"kind": "footage", "videos": "a.mp4", "labels": {"folder": "data/mine/labels", "table": "camvid11"}},
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_nothing_of_a_person_s_lies_where_dvc_deletes(case, tmp_path):
+    change = with_entries(data_sets={"mine": LOST[case], "x": {"kind": "camvid", "root": "data/raw/camvid"}})
+    with pytest.raises(UserError, match=r"params\.yaml: data_sets\.mine\..* is deleted .*: put it under data/raw/…"):
+        read_params(edited(tmp_path, change))
+
+
+def test_links_into_it_and_folders_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/mine").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "data/mine")
+    with pytest.raises(UserError, match=r"link/a lies in data/mine"):
+        read_params(edited(tmp_path, with_entries(data_sets={"mine": {"kind": "camvid", "root": "link/a"}})))
+    for root in ("data/raw/mine", "data/mine2", str(tmp_path / "mine")):
+        read_params(edited(tmp_path, with_entries(data_sets={"mine": {"kind": "camvid", "root": root}})))
+
+
+def test_a_key_that_stands_twice_is_told():
+    text = SHIPPED.read_text().replace("motion:  ", "  street_camera: {kind: footage, videos: x}\nmotion:  ")
+    with pytest.raises(UserError, match=r"the key 'street_camera' stands twice in one place, in lines \d+ and \d+"):
+        check_params(text)
+    assert parse("a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}")["c"] == {"x": 3}  # merged, not twice
+
+
+def test_a_data_set_that_cannot_be_switched_off_is_told():
+    block = "data_sets:\n  cityscapes:\n    kind: cityscapes\n    root: x\n"
+    text = SHIPPED.read_text().replace("data_sets:\n", block)
+    with pytest.raises(UserError, match="write the data set 'cityscapes' as 'cityscapes: "):
+        switched(text, "street")
+    with pytest.raises(UserError, match="'cityscapes' stands twice"):
+        switched(text, "viper_cityscapes")
+    own = re.sub(r"  # cityscapes: \{kind: city.*\n", "", text)
+    assert check_params(switched(own, "viper_cityscapes")).data_sets["cityscapes"]["root"] == "x"
+
+
+def test_the_example_of_the_readme_can_be_switched_and_given_values():
+    readme = (SHIPPED.parent / "README.md").read_text()
+    (example,) = re.findall(r"```yaml\n(cityscapes: .*?)```", readme, re.DOTALL)
+    text = re.sub(r"  # cityscapes: \{kind: city.*\n", f"  # {example}", SHIPPED.read_text())
+    text = with_values(switched(text, "viper_cityscapes"), "data_sets", "cityscapes", {"before": 7})
+    entry = check_params(text).data_sets["cityscapes"]
+    assert (len(entry["archives"]), entry["before"]) == (2, 7)
 
 
 def with_entries(**sections):

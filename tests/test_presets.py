@@ -150,6 +150,43 @@ def test_a_line_of_the_command_names_preset_and_folders(tmp_path, monkeypatch, c
         run("vspw_detrn")
 
 
+def test_what_was_changed_within_a_preset_is_not_lost_without_a_word(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "params.yaml"
+    name = "viper_cityscapes_resnet101"
+    merged = switched_to(SHIPPED, name)
+    (tmp_path / "elsewhere").mkdir()
+    for old, new, place in (
+        ("steps: 40000\n    batch: 1", "steps: 7\n    batch: 1", "pretraining.training"),
+        ("spans: [1], max_gap", "spans: [1, 2], max_gap", "motion.viper"),
+        ("  oracle:\n    network: resnet101\n", "  mine:\n    network: resnet101\n", "recipes.oracle"),
+    ):
+        assert merged.count(old) == 1
+        path.write_text(merged.replace(old, new))
+        said = rf"{place} is not as in crossfade/presets/{name}\.yaml, and would be lost"
+        for other in ("street", "vspw_dtern"):
+            with pytest.raises(UserError, match=said):
+                switched_to(path.read_text(), other)
+        monkeypatch.setattr(sys, "argv", ["switch", name, "viper=elsewhere"])
+        switch.main()  # to the same: nothing is lost
+        monkeypatch.setattr(sys, "argv", ["switch", "street", "--discard"])
+        switch.main()
+        assert path.read_text() == SHIPPED
+    own = merged.replace("recipes:\n", "recipes:\n  # beside the preset: stays\n")
+    assert "# beside the preset: stays" in switched_to(own, "street")
+
+
+def test_a_preset_finds_the_data_where_params_yaml_says():
+    entry = "cityscapes: {kind: cityscapes, root: /mine, archives: [/a.zip], before: 9}"
+    own = switched_to(SHIPPED, "viper_cityscapes").replace(
+        "cityscapes: {kind: cityscapes, root: data/raw/cityscapes}", entry
+    )
+    data_sets = check_params(switched_to(own, "viper_cityscapes_resnet101")).data_sets
+    assert data_sets["cityscapes"] == {"kind": "cityscapes", "root": "/mine", "archives": ["/a.zip"]}
+    assert data_sets["viper"]["root"] == "data/raw/viper"
+    assert switched_to(switched_to(own, "viper_cityscapes_resnet101"), "viper_cityscapes") == own
+
+
 def test_what_dvc_writes_can_still_be_taken_out(tmp_path):
     """`dvc exp run -S` writes the file anew; what the preset put aside are comments at the top, and stay."""
     from dvc.utils.hydra import apply_overrides

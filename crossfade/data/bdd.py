@@ -91,7 +91,8 @@ def prepare(parameters: BddParameters, folder: Path, workers: int = 1) -> Manife
         )
     with ThreadPoolExecutor(max(1, workers)) as pool:  # decoding is outside Python's lock
         videos = list(pool.map(lambda it: _around(name, root, folder, it[0], it[1], places[it[1]], p), known))
-    Manifest(name, "cityscapes19", folder, tuple(videos)).save(folder)
+    bases = {"raw": root, "videos": root / p.videos.expanduser()}
+    Manifest(name, "cityscapes19", folder, tuple(videos), bases=bases).save(folder)
     print(f"{name}: {len(videos)} stills with their video, {alone} without (left out)")
     return Manifest.load(folder)
 
@@ -105,8 +106,12 @@ def _stills(name: str, root: Path, split: Split, p: BddParameters) -> list[str]:
     if split not in p.lists:
         return sorted(images & labels)
     found = []
-    for number, line in lines_of(name, root / p.lists[split], f"mend data_sets.{name}.lists"):
-        still = Path(line).stem.removesuffix(f"_{p.frame}")
+
+    def named(line: str) -> str:
+        return Path(line).stem.removesuffix(f"_{p.frame}")
+
+    for number, line in lines_of(name, root / p.lists[split], f"mend data_sets.{name}.lists", named):
+        still = named(line)
         for what, known, where in (("image", images, p.images), ("label", labels, p.labels)):
             if still not in known:
                 listed = f"line {number} of {root / p.lists[split]} names {still}"

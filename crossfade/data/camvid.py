@@ -123,12 +123,12 @@ def prepare(parameters: CamvidParameters, folder: Path, workers: int = 1) -> Man
 def _videos(name: str, root: Path, split: str, rate: float) -> list[Video]:
     """One video a sequence, its frames in order of time."""
     sequences: dict[str, list[Frame]] = defaultdict(list)
-    for number, line in lines_of(name, root / f"{split}.txt", "restore it"):
+    for number, line in lines_of(name, root / f"{split}.txt", "restore it", _last_parts):
         parts = line.split()
         where = f"line {number} of {root / split}.txt"
         if len(parts) != 2:
             raise UserError(f"data set '{name}': {where} should be 'image label', but is '{line}'")
-        image, label = (str(PurePosixPath(*PurePosixPath(part).parts[-2:])) for part in parts)
+        image, label = map(_last_parts, parts)
         for ref in (image, label):
             if not (root / ref).is_file():
                 raise UserError(f"data set '{name}': {where} names {ref}, but {root / ref} is missing: restore it")
@@ -142,6 +142,11 @@ def _videos(name: str, root: Path, split: str, rate: float) -> list[Video]:
         height, width = read_image(root, frames[0].image).shape[:2]
         videos.append(Video(sequence, split, (height, width), tuple(frames)))
     return videos
+
+
+def _last_parts(line: str) -> str:
+    """What counts of a path that begins with one of the authors' machine; of a line, of its last word."""
+    return str(PurePosixPath(*PurePosixPath(line.split()[-1]).parts[-2:]))
 
 
 def _full(name: str, root: Path, folder: Path, p: CamvidParameters) -> Manifest:
@@ -165,7 +170,13 @@ def _full(name: str, root: Path, folder: Path, p: CamvidParameters) -> Manifest:
                 frames = [frame for still in run for frame in _frames(root, still, labels, neighbours, p)]
                 title = sequence if p.sequences is None else run[0].name
                 videos.append(Video(title, split, (size[0], size[1]), tuple(frames)))
-    return Manifest(name, IDS[p.label_form], folder, tuple(videos))
+    bases = {"raw": root} | ({} if p.sequences is None else {"sequences": _sequences(name, root, p)})
+    return Manifest(name, IDS[p.label_form], folder, tuple(videos), bases=bases)
+
+
+def _sequences(name: str, root: Path, p: CamvidParameters) -> Path:
+    assert p.sequences is not None
+    return data_root(name, root / p.sequences.expanduser())
 
 
 def _frames(
@@ -235,13 +246,18 @@ def _division(name: str, root: Path, stills: Sequence[Still], p: CamvidParameter
     if not lists:
         raise UserError(f"data set '{name}': {root / p.lists} has no train.txt, val.txt or test.txt: mend lists")
     for split in lists:
-        for number, line in lines_of(name, root / p.lists / f"{split}.txt", "restore it"):
-            stem = PurePosixPath(line.split()[-1]).name.removesuffix(".png").removesuffix("_L")
+        for number, line in lines_of(name, root / p.lists / f"{split}.txt", "restore it", _named):
+            stem = _named(line)
             if stem not in known:
                 where = f"line {number} of {root / p.lists / split}.txt"
                 raise UserError(f"data set '{name}': {where} names {stem}, which {root / p.stills} does not hold")
             divided[split].append(known[stem])
     return divided
+
+
+def _named(line: str) -> str:
+    """The still that a line of a list names, by itself or by its label."""
+    return PurePosixPath(line.split()[-1]).name.removesuffix(".png").removesuffix("_L")
 
 
 def _published(still: Still) -> str:
@@ -257,8 +273,7 @@ def _neighbours(
 
     A neighbour that is a still itself is that still, unlabelled: each label counts once.
     """
-    assert p.sequences is not None
-    where = data_root(name, root / p.sequences.expanduser())
+    where = _sequences(name, root, p)
     videos = [file for file in sorted(where.iterdir()) if file.suffix.lower() in VIDEO_SUFFIXES]
     found: dict[str, dict[int, str]] = {}
     for sequence in sorted({still.sequence for still in stills}):

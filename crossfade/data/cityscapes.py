@@ -55,6 +55,11 @@ class CityscapesParameters(BaseModel):
     after: NonNegativeInt = 0
     rate: PositiveFloat = Field(default=17.0)
 
+    @property
+    def form(self) -> tuple[str, str, str]:
+        """See FORMS."""
+        return FORMS[self.labels]
+
     @field_validator("splits")
     @classmethod
     def _some(cls, splits: tuple[str, ...]) -> tuple[str, ...]:
@@ -71,12 +76,12 @@ def prepare(parameters: CityscapesParameters, folder: Path, workers: int = 1) ->
     """
     root = data_root(folder.name, parameters.root)
     videos = [video for split in parameters.splits for video in _split(folder.name, root, split, parameters)]
-    Manifest(folder.name, FORMS[parameters.labels][2], root, tuple(videos)).save(folder)
+    Manifest(folder.name, parameters.form[2], root, tuple(videos)).save(folder)
     return Manifest.load(folder)
 
 
 def _split(name: str, root: Path, split: Split, p: CityscapesParameters) -> list[Video]:
-    tree, kind, _ = FORMS[p.labels]
+    tree, kind, _ = p.form
     listed = _listed(name, root / p.lists[split], kind) if split in p.lists else None
     videos: list[Video] = []
     missing: list[Path] = []
@@ -120,7 +125,11 @@ def _split(name: str, root: Path, split: Split, p: CityscapesParameters) -> list
 def _listed(name: str, path: Path, kind: str) -> dict[str, int]:
     """{<city>_<sequence>_<frame>: line} of a list file."""
     found: dict[str, int] = {}
-    for number, line in lines_of(name, path, f"mend data_sets.{name}.lists"):
+
+    def named(line: str) -> str:
+        return PurePosixPath(line.split()[0]).name
+
+    for number, line in lines_of(name, path, f"mend data_sets.{name}.lists", named):
         stems = []
         for word in line.split()[:2]:
             match = _NAME.match(PurePosixPath(word).name.removesuffix(".png"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from crossfade.data.excerpts import jpeg, png, write_archive
 from crossfade.data.footage_labels import (
+    FEWEST,
     FootageLabels,
     LabelledClip,
     Table,
@@ -46,7 +47,7 @@ class FootageParameters(BaseModel):
     Attributes:
         videos: a pattern ("drives/*.mp4"), one video, a folder of videos or of frames, or a list of these; what a
             pattern or a folder names is read in order of name.
-        found: what `listing` said of the videos when they were named; it changes nothing but makes DVC look again.
+        found: what `listing` said of videos and labels when they were named; only so that DVC looks again.
         rate: frames per second within a clip (of a folder of frames: the rate it was recorded at).
         clip_frames: frames of a clip; shorter rests of a shot are left out.
         clips: how many clips are kept at most, evenly spread over all there are.
@@ -226,14 +227,19 @@ def named(patterns: Sequence[str]) -> list[Path]:
     return [path for pattern in patterns for path in _paths(pattern)]
 
 
-def listing(patterns: Sequence[str]) -> str:
-    """How many videos the patterns name now, and a digest of their names, sizes and times of change.
+def listing(raw: Mapping[str, Any]) -> str:
+    """How many videos there are now, and a digest of names, sizes and times of change, of videos and labels alike.
+
+    Args:
+        raw: a data set of footage in params.yaml, checked.
 
     Raises:
         UserError: a pattern names nothing.
     """
-    paths = named(patterns)
-    files = [f for path in paths for f in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    p = FootageParameters.model_validate(raw)
+    paths = named((p.videos,) if isinstance(p.videos, str) else p.videos)
+    read = paths + ([] if p.labels is None else [p.labels.folder.expanduser(), Path(p.labels.table).expanduser()])
+    files = [f for path in read for f in (sorted(path.iterdir()) if path.is_dir() else [path]) if f.exists()]
     known = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     return f"{len(paths)} videos, {hashlib.sha256(repr(known).encode()).hexdigest()[:12]}"
 
@@ -285,11 +291,21 @@ def _keep_labelled(
 ) -> list[Labelled]:
     """Write the clips around labelled frames; the first ones for the oracle, if it is to have any."""
     plans: list[LabelledClip] = []
+    alone: list[Path] = []
     for v, known in enumerate(labelled_frames(folder.name, labels, paths, sources)):
         rate = sources[v].rate or parameters.rate
         step = max(1, round(rate / parameters.rate))
-        cuts = [round(float(t) * rate) for t in surveys[v].times[shot_starts(surveys[v], parameters)]]
-        plans += plan_clips(v, known, step, parameters.clip_frames, cuts)
+        sampled = [round(float(t) * rate) for t in surveys[v].times]
+        starts = np.flatnonzero(shot_starts(surveys[v], parameters))
+        cuts = [(sampled[k - 1] if k else -1, sampled[k]) for k in starts]
+        own = plan_clips(v, known, step, parameters.clip_frames, cuts)
+        plans += own
+        alone += [known[k] for k in sorted(known.keys() - {k for plan in own for k in plan.labels})]
+    if alone:
+        print(
+            f"{folder.name}: {len(alone)} labelled frames are left out, first {alone[0]}: a cut is so near that fewer "
+            f"than {FEWEST} frames are surely of their shot"
+        )
     for_oracle = round(labels.for_oracle * (len(plans) - 1))
     splits = {id(plan): "train" if k < for_oracle else "val" for k, plan in enumerate(plans)}
     kept = []

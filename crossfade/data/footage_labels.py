@@ -24,6 +24,10 @@ LONGEST = 5
 """A clip around labelled frames is at most this many times as long as another clip (it is held in memory)."""
 
 
+FEWEST = 3
+"""Frames a clip has at least: two spans of motion."""
+
+
 class FootageLabels(BaseModel):
     """Labels for footage.
 
@@ -156,16 +160,19 @@ def labelled_frames(
 
 
 def plan_clips(
-    video: int, labels: Mapping[int, Path], step: int, length: int, cuts: Sequence[int]
+    video: int, labels: Mapping[int, Path], step: int, length: int, cuts: Sequence[tuple[int, int]]
 ) -> list[LabelledClip]:
     """Clips of one video in which every labelled frame stands once, after as many others as a clip has.
+
+    Labelled frames whose shot has fewer than `FEWEST` frames, or that may be of either shot, are left out.
 
     Args:
         video: its position.
         labels: {index: PNG}.
         step: frames of the video from one of a clip to the next.
         length: frames of a usual clip.
-        cuts: indices at which shots begin; no clip reaches over one to a frame before.
+        cuts: (the last index known to be of a shot, the first known to be of the next): the frames between may be of
+            either, so no clip has one of them, nor frames from both sides.
     """
     plans: list[LabelledClip] = []
     run: list[int] = []
@@ -176,14 +183,19 @@ def plan_clips(
             and (k - run[0]) % step == 0
             and k - run[-1] < length * step
             and k - run[0] < (LONGEST - 1) * length * step
-            and not any(run[-1] < cut <= k for cut in cuts)
+            and not any(before < k and run[-1] < begin for before, begin in cuts)
         )
         if run and not joins:
-            begin = max([cut for cut in cuts if cut <= run[0]], default=0)
-            back = min((run[0] - begin) // step, length - 1)
+            since = max((min(begin, run[0]) for before, begin in cuts if before < run[0]), default=0)
+            until = min((max(before, run[-1]) for before, begin in cuts if run[-1] < begin), default=None)
+            back = min((run[0] - since) // step, length - 1)
             first = run[0] - back * step
-            last = max(run[-1], first + 2 * step)  # as few as a clip may have; where the video begins, later ones
-            plans.append(LabelledClip(video, tuple(range(first, last + 1, step)), {i: labels[i] for i in run}))
+            last = max(run[-1], first + (FEWEST - 1) * step)  # where the video begins, later ones
+            if until is not None and last > until:
+                last = run[-1] + (until - run[-1]) // step * step
+            indices = tuple(range(first, last + 1, step))
+            if len(indices) >= FEWEST:
+                plans.append(LabelledClip(video, indices, {i: labels[i] for i in run}))
             run = []
         if k is not None:
             run.append(k)

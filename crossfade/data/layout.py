@@ -1,7 +1,7 @@
 """What the loaders of published layouts share: list a folder once, and say in one sentence what is not there."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from crossfade.errors import UserError
@@ -44,11 +44,17 @@ def folders_in(name: str, folder: Path, hint: str) -> list[str]:
     return found
 
 
-def lines_of(name: str, path: Path, hint: str) -> list[tuple[int, str]]:
+def lines_of(name: str, path: Path, hint: str, named: Callable[[str], str] = str) -> list[tuple[int, str]]:
     """(number, text) of the lines of a list file that are not empty, number 1 being the first.
 
+    Args:
+        name: the data set's.
+        path: the list.
+        hint: what to do if it is not as it should be.
+        named: what a line names; no two lines may name the same.
+
     Raises:
-        UserError: there is no such file, it is not text, or it lists nothing; `hint` says what to do.
+        UserError: there is no such file, it is not text, it lists nothing, or something twice.
     """
     if not path.is_file():
         raise UserError(f"data set '{name}': there is no list {path}: {hint}")
@@ -59,6 +65,12 @@ def lines_of(name: str, path: Path, hint: str) -> list[tuple[int, str]]:
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
         raise UserError(f"data set '{name}': the list {path} is empty: {hint}")
+    first: dict[str, int] = {}
+    for number, line in lines:
+        before = first.setdefault(named(line), number)
+        if before != number:
+            what = f"{named(line)} twice, in lines {before} and {number}"
+            raise UserError(f"data set '{name}': {path} lists {what}: remove one of them")
     return lines
 
 

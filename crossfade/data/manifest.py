@@ -9,8 +9,8 @@ import io
 import os
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -84,6 +84,8 @@ class Manifest:
         ego_mask: ref of an image that is non-zero where the own car is seen, if any.
         files: {file: {size, sha256}} of every file the refs name, so that a change on disk is noticed.
         reading: how its images are decoded.
+        bases: {name: folder} of what lies elsewhere than `root`: an absolute ref below such a folder is written down as
+            @name/…, so that the content's hash does not depend on where the data lie, as it does not on `root`.
     """
 
     data_set: str
@@ -93,6 +95,7 @@ class Manifest:
     ego_mask: str | None = None
     files: Mapping[str, dict[str, Any]] | None = None
     reading: Reading = Reading()
+    bases: Mapping[str, Path] = field(default_factory=dict)
 
     def image(self, ref: str, shrink: int = 1) -> np.ndarray:
         """One frame, (H, W, 3) uint8 RGB. `shrink` and errors as in `read_image`."""
@@ -126,24 +129,35 @@ class Manifest:
             UserError: a file is missing, or no space is left.
         """
         inside = self.root.resolve() == folder.resolve()
-        memory = None if inside else folder.with_name(f".{folder.name}.hashes.parquet")
+        memory = folder.with_name(f".{folder.name}.hashes.parquet")
         about = {
             "data_set": self.data_set,
             "labels": self.labels,
             "root": "." if inside else str(self.root.resolve()),
-            "ego_mask": self.ego_mask,
+            "bases": {name: str(base) for name, base in self.bases.items()},
+            "ego_mask": self.kept(self.ego_mask),
             "reading": asdict(self.reading),
-            "videos": [[v.name, v.split, *v.size, v.truth, len(v.frames)] for v in self.videos],
+            "videos": [[v.name, v.split, *v.size, self.kept(v.truth), len(v.frames)] for v in self.videos],
         }
         every = [(video, frame) for video in self.videos for frame in video.frames]
         frames: dict[str, list[Any]] = {
             "split": [video.split for video, _ in every],
             "video": [video.name for video, _ in every],
-            "image": [frame.image for _, frame in every],
-            "label": [frame.label for _, frame in every],
+            "image": [self.kept(frame.image) for _, frame in every],
+            "label": [self.kept(frame.label) for _, frame in every],
             "time": [frame.time for _, frame in every],
         }
-        write_tables(folder, about, frames, self.files or fingerprints(self, memory))
+        files = self.files or fingerprints(self, memory, remade=inside)
+        write_tables(folder, about, frames, {str(self.kept(file)): known for file, known in files.items()})
+
+    def kept(self, ref: str | None) -> str | None:
+        """A ref as it is on disk: @name/… below one of `bases`."""
+        if ref is None or not ref.startswith("/"):
+            return ref
+        for name, base in sorted(self.bases.items(), key=lambda item: -len(str(item[1]))):  # the innermost first
+            if ref.startswith(f"{base}/"):
+                return f"@{name}{ref.removeprefix(str(base))}"
+        return ref
 
     @staticmethod
     def load(folder: Path) -> "Manifest":
@@ -154,16 +168,27 @@ class Manifest:
         """
         about, (images, labels, times) = read_frames(folder, ["image", "label", "time"])
         try:
-            frames = map(Frame, images, labels, times)
+            bases = {name: Path(base) for name, base in about.get("bases", {}).items()}
+            found = partial(_found, {f"@{name}": str(base) for name, base in bases.items()})
+            frames = map(Frame, map(found, images), map(found, labels), times)
             videos = tuple(
-                Video(name, split, (height, width), tuple(islice(frames, count)), truth)
+                Video(name, split, (height, width), tuple(islice(frames, count)), found(truth))
                 for name, split, height, width, truth, count in about["videos"]
             )
             root = folder if about["root"] == "." else Path(about["root"])
-            reading, files = Reading(**about["reading"]), FileTable(folder)
-            return Manifest(about["data_set"], about["labels"], root, videos, about["ego_mask"], files, reading)
+            reading, files = Reading(**about["reading"]), FileTable(folder, found)
+            ego_mask = found(about["ego_mask"])
+            return Manifest(about["data_set"], about["labels"], root, videos, ego_mask, files, reading, bases)
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(folder / FRAMES, error) from error
+
+
+def _found(bases: Mapping[str, str], ref: Any) -> Any:
+    """The opposite of `Manifest.kept`."""
+    if not bases or ref is None or not ref.startswith("@"):
+        return ref
+    name, _, rest = ref.partition("/")
+    return f"{bases[name]}/{rest}" if name in bases else ref
 
 
 def split_ref(ref: str) -> tuple[str, str | None]:
@@ -185,10 +210,21 @@ def refs(manifest: Manifest) -> Iterable[str]:
         yield manifest.ego_mask
 
 
-def fingerprints(manifest: Manifest, memory: Path | None = None) -> dict[str, dict[str, Any]]:
-    """{file: {size in bytes, sha256}} of every file the refs name; `memory` as in `hash_files`."""
-    files = dict.fromkeys(split_ref(ref)[0] for ref in refs(manifest))
-    return hash_files({file: os.path.join(manifest.root, file) for file in files}, memory)  # noqa: PTH118 (quick)
+def fingerprints(manifest: Manifest, memory: Path | None = None, remade: bool = False) -> dict[str, dict[str, Any]]:
+    """{file: {size in bytes, sha256}} of every file the refs name.
+
+    Args:
+        manifest: the data set.
+        memory: as in `hash_files`.
+        remade: what lies in the root is written anew each time: its hashes need not be remembered.
+    """
+    files = list(dict.fromkeys(split_ref(ref)[0] for ref in refs(manifest)))
+    paths = {file: os.path.join(manifest.root, file) for file in files}  # noqa: PTH118 (quick)
+    if not remade:
+        return hash_files(paths, memory)
+    own = {file: path for file, path in paths.items() if not file.startswith("/")}
+    known = hash_files(own, None) | hash_files({file: paths[file] for file in files if file not in own}, memory)
+    return {file: known[file] for file in files}
 
 
 SHRUNK = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from crossfade.files import atomic_path, sha256
 
 FRAMES, FILES = "manifest.parquet", "files.parquet"
 KEY = b"crossfade"
+PLACES = ("root", "bases")
 SETTLED = 2.0
 """Seconds a file must have been left alone for its hash to be remembered: changes within one tick would not show."""
 THREADS = 8
@@ -30,16 +31,21 @@ MANY = 1 << 30
 
 
 class FileTable(Mapping[str, dict[str, Any]]):
-    """{file: {size, sha256}}, read from files.parquet when it is first used; another process reads for itself."""
+    """{file: {size, sha256}}, read from files.parquet when it is first used; another process reads for itself.
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / FILES
+    Args:
+        folder: with the table.
+        found: a file as the table has it → as a ref has it.
+    """
+
+    def __init__(self, folder: Path, found: Callable[[str], str]) -> None:
+        self._path, self._found = folder / FILES, found
 
     @cached_property
     def _known(self) -> dict[str, dict[str, Any]]:
         table = read_table(self._path)
         rows = zip(values(table, "file"), values(table, "size"), values(table, "sha256"), strict=True)
-        return {file: {"size": size, "sha256": digest.hex()} for file, size, digest in rows}
+        return {self._found(file): {"size": size, "sha256": digest.hex()} for file, size, digest in rows}
 
     def __getitem__(self, file: str) -> dict[str, Any]:
         return self._known[file]
@@ -51,7 +57,7 @@ class FileTable(Mapping[str, dict[str, Any]]):
         return len(self._known)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path}
+        return {"_path": self._path, "_found": self._found}
 
 
 def write_tables(
@@ -64,13 +70,13 @@ def write_tables(
 
     Args:
         folder: the data set's.
-        about: JSON of what belongs to the whole; its "root" does not count for the content's hash.
+        about: JSON of what belongs to the whole; its "root" and "bases" do not count for the content's hash.
         frames: columns of equal length.
         files: {file: {size in bytes, sha256 as hex}}.
     """
     import pyarrow as pa
 
-    digest = hashlib.sha256(json.dumps({k: v for k, v in about.items() if k != "root"}, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps({k: v for k, v in about.items() if k not in PLACES}, sort_keys=True).encode())
     for column in frames.values():
         digest.update(json.dumps(list(column)).encode())
     digest.update(json.dumps([[file, known["sha256"]] for file, known in files.items()]).encode())

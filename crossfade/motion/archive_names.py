@@ -86,8 +86,8 @@ def candidates(parameters: MotionParameters, i: str, j: str, backward: bool) -> 
             f"files named {templates(parameters, first.family)[0]} do not tell which frame their motion leads to, so "
             f"they are of one span only: set spans: [{min(parameters.spans)}], or give 'names' with {{s}}"
         )
-    folder = parameters.root if backward or (both and parameters.ahead is None) else parameters.ahead
-    if folder is None:
+    folders = parameters.root if backward or (both and parameters.ahead is None) else parameters.ahead
+    if folders is None:
         return []
     known = {"folder": first.folder, "stem": first.stem, "sequence": first.sequence}
     try:
@@ -97,7 +97,7 @@ def candidates(parameters: MotionParameters, i: str, j: str, backward: bool) -> 
             f"the motion's 'names' {parameters.names!r} is no pattern ({error}): it may hold {{folder}}, {{stem}}, "
             "{sequence}, {t} and {s}, numbers as {t:06d}"
         ) from error
-    return [folder.expanduser() / name for name in names]
+    return [folder.expanduser() / name for folder in folders for name in names]
 
 
 def find(parameters: MotionParameters, i: str, j: str, backward: bool) -> Path | None:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crossfade.data.manifest import Manifest, Video
+from crossfade.data.manifest import Manifest, Video, split_ref
 from crossfade.errors import UserError
 from crossfade.files import read_json, sha256, write_json
 from crossfade.motion.estimators import Estimator, build_estimator
@@ -190,13 +190,19 @@ def _inputs(job: _Job) -> str:
     """A digest of all that is read: references, times and the content of the files behind them."""
     video = job.video
     refs = [video.truth] if job.parameters.estimator == "exact" else [frame.image for frame in video.frames]
-    files = sorted({job.root / str(ref).partition("!")[0] for ref in refs if ref is not None})
+    names = {str(job.manifest.kept(name)): name for ref in refs if ref is not None for name in [split_ref(ref)[0]]}
+    files = [job.root / names[kept] for kept in sorted(names, key=Path)]  # in one order, wherever they lie
     if job.parameters.estimator == "archive":  # the frames do not count, only their names
         files = sorted({path for i, j in _both(job, _pairs(job)) if (path := job.published.path(i, j)) is not None})
     for file in files:
         if not file.is_file():
             raise UserError(f"{file} of video {video.split}/{video.name} is missing: run the download stage again")
-    known = [refs, [frame.time for frame in video.frames], list(video.size), [sha256(file) for file in files]]
+    known = [
+        [job.manifest.kept(ref) for ref in refs],
+        [frame.time for frame in video.frames],
+        list(video.size),
+        [sha256(file) for file in files],
+    ]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 

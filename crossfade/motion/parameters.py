@@ -1,8 +1,9 @@
 """What a user chooses about motion: one entry of `motion:` in params.yaml."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from crossfade.errors import UserError, unknown_name
 from crossfade.motion import validity
@@ -18,6 +19,12 @@ PRESETS: dict[str, tuple[str, ...]] = {
 """The presets of each estimator; the first is the default."""
 
 
+Folders = Annotated[
+    tuple[Path, ...] | None, Field(min_length=1), BeforeValidator(lambda v: (v,) if isinstance(v, str | Path) else v)
+]
+"""Several folders, or one."""
+
+
 class MotionParameters(BaseModel):
     """How the motion of a data set is found.
 
@@ -29,8 +36,8 @@ class MotionParameters(BaseModel):
         max_gap: frames further apart than this, in seconds, are no neighbours.
         relative_tolerance, absolute_tolerance: of the forward-backward check (`validity.py`).
         kind: archive only: the form of its files, a key of `formats.READERS`.
-        root: archive only: the folder of the motion from each frame to an earlier one.
-        ahead: archive only: the folder of the motion from the earlier frame to the later, where `root` has it not.
+        root: archive only: the folder of the motion from each frame to an earlier one, or several, searched in order.
+        ahead: archive only: likewise of the motion from the earlier frame to the later, where `root` has it not.
         names: archive only: how its files are called, where no published way fits (`archive_names.py`).
     """
 
@@ -44,8 +51,8 @@ class MotionParameters(BaseModel):
     relative_tolerance: float = Field(default=validity.RELATIVE, ge=0)
     absolute_tolerance: float = Field(default=validity.ABSOLUTE, ge=0)
     kind: str | None = None
-    root: Path | None = None
-    ahead: Path | None = None
+    root: Folders = None
+    ahead: Folders = None
     names: str | None = None
 
     @model_validator(mode="after")
@@ -69,7 +76,7 @@ class MotionParameters(BaseModel):
                     f"motion estimator '{self.estimator}' has no {', '.join(given)}: leave it out, or choose 'archive'"
                 )
         elif self.kind is None or self.root is None:
-            raise UserError(f"motion estimator 'archive' needs 'kind' ({', '.join(READERS)}) and 'root', a folder")
+            raise UserError(f"motion estimator 'archive' needs 'kind' ({', '.join(READERS)}) and 'root' (folders)")
         elif self.kind not in READERS:
             raise unknown_name("kind of motion archive", self.kind, READERS)
 

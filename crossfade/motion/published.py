@@ -117,10 +117,11 @@ def _check_direction(there: Sequence[tuple[Published, int, int]]) -> None:
     for name in {name for name in found if name is not None}:
         if 2 * found.count(name) > len(found):
             video, i, j = looked[found.index(name)]
+            roots = ", ".join(map(str, video.parameters.root or ()))
             raise UserError(
-                f"in {found.count(name)} of {len(found)} pairs the motion in {video.parameters.root} does not bring "
-                f"the earlier frame onto the later; {name} would fit better (first {video.path(i, j)}): is it the "
-                "right folder, kind and span? Motion that leads ahead in time belongs in 'ahead'"
+                f"in {found.count(name)} of {len(found)} pairs the motion in {roots} does not bring the earlier frame "
+                f"onto the later; {name} would fit better (first {video.path(i, j)}): is it the right folder, kind and "
+                "span? Motion that leads ahead in time belongs in 'ahead'"
             )
 
 

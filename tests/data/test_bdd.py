@@ -7,6 +7,7 @@ from tiny_layouts import SIZE, bdd, bdd_frame, index, refusal, write
 
 from crossfade.data.labels import load_label_space
 from crossfade.data.loading import ClipDataset, Domain
+from crossfade.data.manifest_files import read_about
 from crossfade.data.video import VideoWriter
 
 
@@ -55,8 +56,24 @@ def test_lists_choose_stills_and_frames_may_have_been_taken_out_before(tmp_path)
     assert [shown(manifest, f.image) for f in manifest.videos[0].frames[:2]] == [3, 5]
     (tmp_path / "raw/frames/00054602-3bf57337_5.jpg").unlink()
     assert "_5.jpg is missing: take it out of the video" in refusal(raw, tmp_path)
+    (tmp_path / "raw/val.txt").write_text("00054602-3bf57337_7\n\n00054602-3bf57337\n")
+    assert "val.txt lists 00054602-3bf57337 twice, in lines 1 and 3: remove" in refusal(raw, tmp_path)
     (tmp_path / "raw/val.txt").write_text("nobody_7\n")
     assert "val.txt names nobody, but" in refusal(raw, tmp_path)
+
+
+@pytest.mark.parametrize("videos", [True, False])
+def test_the_same_data_elsewhere_are_the_same_data(tmp_path, videos):
+    contents = []
+    for place in (tmp_path / "A", tmp_path / "B"):
+        raw = bdd(place / "raw", videos=("7d06fefd-f7be05a6",) if videos else ())
+        if not videos:
+            for k in (3, 5, 7):
+                write(place / f"frames/7d06fefd-f7be05a6_{k}.jpg", bdd_frame(k)[..., ::-1])
+            raw["videos"] = str(place / "frames")
+        index(raw, place)
+        contents.append(read_about(place / "data/data_set")["content"])
+    assert contents[0] == contents[1]
 
 
 def test_what_is_wrong_is_one_sentence(tmp_path):

@@ -1,5 +1,8 @@
 """The 701 stills of CamVid, written tiny: colour-coded labels, videos that begin elsewhere, frames taken out before."""
 
+import os
+import pickle
+
 import cv2
 import numpy as np
 import pytest
@@ -7,11 +10,16 @@ from tiny_layouts import CAMVID_SIZE as SIZE
 from tiny_layouts import camvid_scene as scene
 from tiny_layouts import refusal
 
-from crossfade.data import prepare_data_set
+from crossfade.data import manifest_files, prepare_data_set
 from crossfade.data.checks import check_files, check_videos, count_classes
 from crossfade.data.labels import load_label_space
 from crossfade.data.loading import ClipDataset, Domain
+from crossfade.data.manifest_files import read_about
 from crossfade.data.video import VideoWriter
+from crossfade.files import sha256
+from crossfade.motion.estimate import estimate_data_set
+from crossfade.motion.parameters import MotionParameters
+from crossfade.motion.store import MotionArchive
 
 PAINTED = ["Sky", "Bridge", "Column_Pole", "LaneMkgsDriv", "RoadShoulder", "Void", "Child", "MotorcycleScooter"]
 ELEVEN = ["sky", "building", "pole", "road", "pavement", None, "pedestrian", "bicyclist"]
@@ -132,6 +140,40 @@ def test_frames_that_somebody_took_out_serve_too(tmp_path, by):
     assert "has no neighbour of 0016E5_07961: are they named like" in refusal(raw, tmp_path)
 
 
+def test_the_same_data_elsewhere_are_the_same_data(tmp_path, monkeypatch):
+    """Where data lie decides nothing, and what lies outside the data folder is hashed once."""
+    hashed: list[str] = []
+    monkeypatch.setattr(manifest_files, "sha256", lambda path: hashed.append(path.name) or sha256(path))
+    names = ["0016E5_07961", "0016E5_07963"]
+    for place in ("A", "B"):
+        raw = stills(tmp_path / place / "raw", names) | {"before": 2, "sequences": str(tmp_path / place / "frames")}
+        for number in range(7958, 7964):
+            save(tmp_path / place / f"frames/0016E5_{number:05d}.png", scene(number - 7952))
+        for path in (tmp_path / place).rglob("*.png"):
+            os.utime(path, ns=(10**18, 10**18))
+        manifest = prepare_data_set(raw, tmp_path / place / "data/camvid")
+        assert manifest.videos[1].frames[0].image == str(tmp_path / place / "raw/701_StillsRaw_full/0016E5_07961.png")
+        assert manifest.videos[0].frames[0].image == str(tmp_path / place / "frames/0016E5_07959.png")
+        check_files(manifest)
+        check_files(pickle.loads(pickle.dumps(manifest)))
+        assert sorted(hashed) == sorted(["0016E5.zip", *(f"0016E5_0{k}.png" for k in (7959, 7960, 7961, 7962, 7963))])
+        hashed.clear()
+        prepare_data_set(raw, tmp_path / place / "data/camvid")
+        assert hashed == ["0016E5.zip"]  # the labels, just written
+        hashed.clear()
+        estimate_data_set(manifest, MotionParameters(preset="ultrafast", spans=(1,)), tmp_path / place / "motion")
+    contents = [read_about(tmp_path / place / "data/camvid")["content"] for place in ("A", "B")]
+    assert contents[0] == contents[1]
+    origins = []
+    for place in ("A", "B"):
+        with MotionArchive(next((tmp_path / place / "motion").rglob("*.motion"))) as archive:
+            origins.append(archive.origin)
+    assert origins[0] == origins[1]
+    save(tmp_path / "B/frames/0016E5_07959.png", scene(0))
+    prepare_data_set(raw, tmp_path / "B/data/camvid")
+    assert read_about(tmp_path / "B/data/camvid")["content"] != contents[1]
+
+
 def test_lists_of_names_and_index_labels(tmp_path):
     """TMANet: annotations/*.txt name stills, images/, labels/*_L.png with void first; DAVSS: "image label" lines."""
     root = tmp_path / "raw"
@@ -147,6 +189,8 @@ def test_lists_of_names_and_index_labels(tmp_path):
     assert [(v.split, v.name) for v in manifest.videos] == [("train", "0016E5"), ("test", "Seq05VD")]
     domain = Domain(manifest, None, load_label_space("camvid11"), SIZE, ("test",))
     assert domain.label(str(domain.videos[0].frames[0].label))[0, ::8].tolist() == [255, *range(11)]
+    (root / "annotations/train.txt").write_text("0016E5_00004\nlabel/0016E5_00004_L.png\n")
+    assert "train.txt lists 0016E5_00004 twice, in lines 1 and 2: remove" in refusal(raw, tmp_path)
     (root / "annotations/train.txt").write_text("0016E5_00005\n")
     assert "line 1 of" in refusal(raw, tmp_path)
     (root / "images/late.png").write_bytes((root / "images/0016E5_00004.png").read_bytes())

@@ -1,13 +1,16 @@
 """Downloads from a server on this machine that answers badly."""
 
+import errno
 import hashlib
 import os
 import threading
 import zipfile
+from collections import namedtuple
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from crossfade.data.getting import GettingParameters, archives
 from crossfade.data.getting import downloads as module
 from crossfade.data.getting.downloads import RemoteFile, fetch
 from crossfade.errors import UserError
@@ -120,6 +123,38 @@ def test_refusals_and_no_network(server, tmp_path):
         fetch("d", [away], tmp_path / "raw")
 
 
+def test_a_name_leads_nowhere_else_and_two_files_do_not_share_one(tmp_path):
+    away = RemoteFile(url="http://a/x/..%2F..%2Fevil.zip", sha256="0" * 64)
+    assert away.path(tmp_path / "raw") == tmp_path / "raw-archives/evil.zip"
+    for one, other in (
+        ({"url": "http://a/b.zip"}, {"url": "http://c/b.zip"}),
+        ({"url": "http://a/b", "to": "x/y"}, {"url": "http://a/c", "to": "x/./y"}),
+    ):
+        files = [{**file, "sha256": "0" * 64} for file in (one, other)]
+        with pytest.raises(ValueError, match=f"{other['url']} would be written over another file"):
+            GettingParameters(fetch=files)
+
+
+def test_a_full_disk_is_no_fault_of_the_network(server, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    with monkeypatch.context() as patched:
+        patched.setattr(archives.shutil, "disk_usage", lambda _: usage(1, 1, 1000))
+        with pytest.raises(UserError, match=r"300 KB are to be written below .*, but only 1\.0 KB are"):
+            fetch("d", [remote(server)], tmp_path / "raw")
+    assert server.ranges == [None]
+    for number in (errno.ENOSPC, errno.EDQUOT):
+
+        def full(*_: object, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(module, "_go_on", full)
+        with pytest.raises(UserError, match=rf"a\.bin cannot be written \({os.strerror(number)}\): free some space"):
+            fetch("d", [remote(server)], tmp_path / "raw")
+    (tmp_path / "raw/file").write_bytes(b"x")
+    with pytest.raises(UserError, match="cannot be written"):
+        fetch("d", [remote(server, to="file/a.bin")], tmp_path / "raw")
+
+
 def test_several_at_once_and_out_of_a_fetched_archive(server, tmp_path):
     from crossfade.data import prepare_data_set
 
@@ -141,7 +176,9 @@ def test_several_at_once_and_out_of_a_fetched_archive(server, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"url": "file:///etc/passwd"}, {"url": "http://a/"}, {"sha256": "abc"}, {"to": "../x"}, {"to": "/x"}]
+    "wrong",
+    [{"url": f"http://a/{name}"} for name in ("", "b/..%2F..", "b%00c", "..")]
+    + [{"url": "file:///etc/passwd"}, {"sha256": "abc"}, {"to": "../x"}, {"to": "/x"}],
 )
 def test_what_cannot_be_fetched_is_told_before(wrong):
     with pytest.raises(ValueError):

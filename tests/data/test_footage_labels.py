@@ -116,11 +116,31 @@ def test_clips_around_labels():
     assert plans([20, 23]) == [((14, 16, 18, 20), (20,)), ((17, 19, 21, 23), (23,))]  # not on one grid
     assert plans([20, 30]) == [((14, 16, 18, 20), (20,)), ((24, 26, 28, 30), (30,))]
     assert plans([0]) == [((0, 2, 4), (0,))]  # nothing before: later frames, so that there are neighbours
-    assert plans([20], cuts=[17]) == [((18, 20, 22), (20,))]
-    assert plans([20, 22], cuts=[21]) == [((14, 16, 18, 20), (20,)), ((22, 24, 26), (22,))]
+    assert plans([20], cuts=[(16, 18)]) == [((18, 20, 22), (20,))]
+    assert plans([20], cuts=[(15, 17)]) == [((18, 20, 22), (20,))]  # 16 may be of either shot
+    assert plans([20, 22], cuts=[(20, 22)]) == [((14, 16, 18, 20), (20,)), ((22, 24, 26), (22,))]
+    assert plans([20, 23], step=3, cuts=[(20, 23)]) == [((11, 14, 17, 20), (20,)), ((23, 26, 29), (23,))]
+    assert plans([20, 22, 24], cuts=[(21, 23)]) == [((14, 16, 18, 20), (20,)), ((24, 26, 28), (24,))]
+    assert plans([20], cuts=[(16, 18), (22, 24)]) == [((18, 20, 22), (20,))]
+    assert plans([20, 26], cuts=[(16, 18), (21, 23)]) == [((24, 26, 28), (26,))]  # 18 and 20 are too few
+    assert plans([0], cuts=[(-1, 0)]) == [((0, 2, 4), (0,))]
     dense = plans(range(0, 200, 2))
     assert max(len(indices) for indices, _ in dense) <= 20
     assert [k for _, labels in dense for k in labels] == list(range(0, 200, 2))
+
+
+def test_no_clip_reaches_over_a_cut_between_two_sampled_frames(tmp_path, capsys):
+    """At half the rate every other frame is looked at; the cut is at 29, seen at 30."""
+    video = drive(tmp_path / "drive_a.mp4", [(29, 2), (31, 2)])
+    (tmp_path / "labels").mkdir()
+    for k in (29, 31, 50):
+        cv2.imwrite(str(tmp_path / f"labels/drive_a_{k:06d}.png"), label(CITY))
+    labels = {"folder": tmp_path / "labels", "table": "cityscapes_ids"}
+    given = FootageParameters(videos=str(video), clip_frames=6, rate=6, labels=labels)
+    manifest = prepare(given, tmp_path / "footage")
+    indices = {v.name: [round(f.time * 12) for f in v.frames] for v in manifest.videos if "labelled" in v.name}
+    assert indices == {"000-labelled-000031": [31, 33, 35], "000-labelled-000040": [40, 42, 44, 46, 48, 50]}
+    assert "1 labelled frames are left out, first" in capsys.readouterr().out
 
 
 def test_mistakes_are_sentences(tmp_path):

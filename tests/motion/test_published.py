@@ -137,6 +137,24 @@ def test_both_components_have_their_own_ratio_and_the_unknown_does_not_bleed(tmp
     assert 0.99 < motion.valid.float().mean() < 1
 
 
+def test_the_splits_may_lie_in_folders_of_their_own(tmp_path):
+    """As TPS and STCL publish Cityscapes: …_train and …_val."""
+    manifest = manifest_of(tmp_path / "data", FAMILIES["Cityscapes"][0])
+    publish(tmp_path / "all", "Cityscapes", "int16x10", field(SIZE))
+    files = sorted((tmp_path / "all").iterdir())
+    for folder, file in zip(("a_train", "a_val"), files, strict=True):
+        (tmp_path / folder).mkdir()
+        file.rename(tmp_path / folder / file.name)
+    both = parameters(tmp_path / "a_train", "int16x10", root=[str(tmp_path / "a_train"), str(tmp_path / "a_val")])
+    estimate_data_set(manifest, both, tmp_path / "motion")
+    assert read_index(tmp_path / "motion")["videos"]["train/v"]["pairs"] == 2
+    assert str(tmp_path) not in (tmp_path / "motion/index.json").read_text()
+    with pytest.raises(UserError, match=r"1 of 2 motion files are missing, first .*a_train"):
+        estimate_data_set(manifest, parameters(tmp_path / "a_train", "int16x10"), tmp_path / "other")
+    with pytest.raises(ValueError, match="root"):
+        parameters(tmp_path, "int16x10", root=[])
+
+
 def test_rows_that_were_cut_off_the_frames_are_cut_off_the_motion(tmp_path):
     """SYNTHIA: 640 of 760 rows. A file of the whole frame has the motion of the kept rows at its top."""
     manifest = manifest_of(tmp_path / "data", FAMILIES["SYNTHIA"][0], cut=12)

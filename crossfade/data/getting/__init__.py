@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from crossfade.data.getting.accounts import explain_if_missing
 from crossfade.data.getting.archives import bring_out, open_archive
 from crossfade.data.getting.downloads import RemoteFile, fetch
 from crossfade.data.getting.members import choose
-from crossfade.errors import UserError
 
 
 class GettingParameters(BaseModel):
@@ -28,7 +27,17 @@ class GettingParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     archives: tuple[Path, ...] = ()
-    fetch: tuple[RemoteFile, ...] = Field(default=())
+    fetch: tuple[RemoteFile, ...] = ()
+
+    @field_validator("fetch")
+    @classmethod
+    def _apart(cls, files: tuple[RemoteFile, ...]) -> tuple[RemoteFile, ...]:
+        there: set[Path] = set()
+        for file in files:
+            if file.path(Path("root")) in there:
+                raise ValueError(f"{file.url} would be written over another file: give one of them another 'to'")
+            there.add(file.path(Path("root")))
+        return files
 
 
 KEYS = frozenset(GettingParameters.model_fields)
@@ -49,7 +58,7 @@ def getting_parameters(raw: Mapping[str, Any]) -> GettingParameters:
 
 
 def get(name: str, kind: str, parameters: BaseModel, getting: GettingParameters, workers: int = 1) -> None:
-    """Bring what is wanted into the data set's root; what is there already is left alone.
+    """Bring what is wanted into the data set's root; what is there already is left alone, see `bring_out`.
 
     Args:
         name: the data set's, for messages.
@@ -66,8 +75,7 @@ def get(name: str, kind: str, parameters: BaseModel, getting: GettingParameters,
     if not (getting.archives or getting.fetch):
         explain_if_missing(name, kind, root)
         return
-    if not isinstance(root, Path):
-        raise UserError(f"data set '{name}': a data set of kind '{kind}' has no root to put files in: leave out {KEYS}")
+    assert isinstance(root, Path), kind  # data_set_parameters saw to it
     folder = root.expanduser().resolve()
     fetched = fetch(name, getting.fetch, folder, workers)
     archives = [open_archive(path.expanduser().resolve(), name) for path in (*getting.archives, *fetched)]

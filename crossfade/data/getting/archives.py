@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import final
+from typing import Literal, final
 
 from crossfade.data.bar import byte_bar, readable
+from crossfade.data.getting.brought import Brought, memory_of, recall, remember
 from crossfade.errors import UserError
 from crossfade.files import atomic_path
 
@@ -31,6 +32,7 @@ SMALL = 1 << 20
 """Below this many bytes no ratio is looked at."""
 LARGEST_MEMBER = 16 << 30
 """Bytes; the largest single file that any of these data sets has is a few GB."""
+LONGEST_TEXT = 1 << 24
 CHUNK = 1 << 20
 BATCH = 32
 """Members that a thread brings out at a time."""
@@ -111,7 +113,7 @@ def _zip_member(entry: zipfile.ZipInfo) -> Member:
 
 @final
 class TarArchive(Archive):
-    """A tar file, plain or compressed by gzip, bzip2 or xz."""
+    """A tar file, plain or compressed by gzip, bzip2 or xz. Of members of one name the last counts, as for tar."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
@@ -131,6 +133,8 @@ class TarArchive(Archive):
 
     def read(self, names: Sequence[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
         """See `Archive.read`."""
+        if not names:
+            return
         if self.parallel:
             with self.path.open("rb") as file:
                 for name in names:
@@ -140,7 +144,8 @@ class TarArchive(Archive):
         wanted = set(names)
         with tarfile.open(self.path) as tar:
             for entry in tar:
-                content = tar.extractfile(entry) if entry.name in wanted and entry.isreg() else None
+                last = entry.name in wanted and entry.offset_data == self._offsets[entry.name]
+                content = tar.extractfile(entry) if last and entry.isreg() else None
                 if content is not None:
                     yield self.members[entry.name], _take(content.read, entry.size)
 
@@ -195,6 +200,34 @@ def open_archive(path: Path, name: str) -> Archive:
     return archive
 
 
+def read_text(archive: Archive, member: str, name: str) -> str:
+    """A member that is a short text in UTF-8; what is not UTF-8 is replaced.
+
+    Args:
+        archive: where it is.
+        member: its name.
+        name: the data set's, for messages.
+
+    Raises:
+        UserError: it is a link or long, or the archive is damaged there.
+    """
+    _check_member(archive, name, archive.members[member])
+    if archive.members[member].size > LONGEST_TEXT:
+        raise _bomb(archive.path, name, member)
+    try:
+        content = b"".join(chunk for _, chunks in archive.read([member]) for chunk in chunks)
+    except DAMAGED as error:
+        raise _damaged(archive, name, member, error) from error
+    return content.decode("utf-8-sig", "replace")
+
+
+def _damaged(archive: Archive, name: str, where: str, error: Exception) -> UserError:
+    return UserError(
+        f"data set '{name}': {archive.path} is truncated, damaged or encrypted at {where} "
+        f"({error}): get it again; what is there already is kept"
+    )
+
+
 def _check_name(path: Path, name: str, member: str) -> None:
     outside = member.startswith("/") or PureWindowsPath(member).drive or ".." in PurePosixPath(member).parts
     if outside or not member or "\\" in member or "\0" in member:
@@ -211,7 +244,10 @@ def _bomb(path: Path, name: str, member: str) -> UserError:
 
 
 def bring_out(name: str, archives: Sequence[Archive], chosen: Mapping[str, str], folder: Path, workers: int = 1) -> int:
-    """Write the chosen members below `folder`, several at a time; those that are there, whole, are passed over.
+    """Write the chosen members below `folder`, several at a time.
+
+    A file that is there stays as it is, unless it is one that was brought out of another version of the archive and not
+    touched since. One that is unlike the archive's was changed by somebody: how many such there are is printed.
 
     Args:
         name: the data set's, for messages.
@@ -238,22 +274,67 @@ def bring_out(name: str, archives: Sequence[Archive], chosen: Mapping[str, str],
         for member in (archive.members[m] for m in names):
             _check_member(archive, name, member)
             total += member.size
-            path = folder / chosen[member.name]
-            missing += member.size if not path.is_file() or path.stat().st_size != member.size else 0
+            missing += member.size if not (folder / chosen[member.name]).is_file() else 0
         if sum(archive.members[m].size for m in names) > LARGEST_RATIO * archive.path.stat().st_size + SMALL:
             raise _bomb(archive.path, name, names[0])
         batch = BATCH if archive.parallel else max(1, len(names))
         jobs += [(archive, names[k : k + batch]) for k in range(0, len(names), batch)]
-    _check_room(name, folder, missing)
+    check_room(name, folder, missing)
+    before = recall(folder)
+    new: dict[str, Brought] = {}
+    changed: list[str] = []
     written = 0
-    with byte_bar(f"{name}: {len(taken)} files", total) as done, ThreadPoolExecutor(max(1, workers)) as pool:
-        futures = [pool.submit(_write, a, name, names, chosen, folder, done) for a, names in jobs]
-        try:
-            for future in as_completed(futures):
-                written += future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    try:
+        with byte_bar(f"{name}: {len(taken)} files", total) as done, ThreadPoolExecutor(max(1, workers)) as pool:
+            place = _Place(name, folder, chosen, before, new, changed, done)
+            futures = [pool.submit(_write, archive, names, place) for archive, names in jobs]
+            try:
+                for future in as_completed(futures):
+                    written += future.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+    finally:
+        if new:
+            _remember(name, folder, before | new)
+    if changed:
+        print(
+            f"{name}: {len(changed)} files below {folder} are unlike those of the archives and are kept, first "
+            f"{min(changed)}: delete them to have them brought out again"
+        )
     return written
+
+
+def _remember(name: str, folder: Path, known: Mapping[str, Brought]) -> None:
+    try:
+        remember(folder, known)
+    except OSError as error:  # the folder may be one's own where what is beside it is not
+        print(
+            f"{name}: {memory_of(folder)} cannot be written ({error.strerror}): the next time every file will be held "
+            "against the archives again"
+        )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where members go.
+
+    Attributes:
+        name: the data set's.
+        folder: its root.
+        chosen: member's name → path below `folder`.
+        before: what is remembered of the files there.
+        new: what is to be remembered; filled by `_write`.
+        changed: paths of files that somebody changed; filled by `_write`.
+        done: told how many bytes are done with.
+    """
+
+    name: str
+    folder: Path
+    chosen: Mapping[str, str]
+    before: Mapping[str, Brought]
+    new: dict[str, Brought]
+    changed: list[str]
+    done: Callable[[int], None]
 
 
 def _check_member(archive: Archive, name: str, member: Member) -> None:
@@ -267,7 +348,12 @@ def _check_member(archive: Archive, name: str, member: Member) -> None:
         raise _bomb(archive.path, name, member.name)
 
 
-def _check_room(name: str, folder: Path, needed: int) -> None:
+def check_room(name: str, folder: Path, needed: int) -> None:
+    """Refuse where the disk has no room for so many bytes.
+
+    Raises:
+        UserError: it has not.
+    """
     there = folder
     while not there.exists():
         there = there.parent
@@ -279,47 +365,83 @@ def _check_room(name: str, folder: Path, needed: int) -> None:
         )
 
 
-def _write(
-    archive: Archive, name: str, names: list[str], chosen: Mapping[str, str], folder: Path, done: Callable[[int], None]
-) -> int:
+def _write(archive: Archive, names: list[str], to: _Place) -> int:
     """Write some members of one archive; how many."""
-    needed = [m for m in names if not _is_there(archive.members[m], folder / chosen[m])]
-    done(sum(archive.members[m].size for m in names) - sum(archive.members[m].size for m in needed))
     current = "its beginning"
+    written = 0
     try:
-        for member, chunks in archive.read(needed):
+        known = {m: _state(archive.members[m], to) for m in names}
+        to.done(sum(archive.members[m].size for m, state in known.items() if state in ("same", "changed")))
+        to.changed.extend(to.chosen[m] for m, state in known.items() if state == "changed")
+        for member, chunks in archive.read([m for m in names if known[m] in ("write", "compare")]):
             current = member.name
-            with atomic_path(folder / chosen[member.name]) as temporary, temporary.open("wb") as file:
-                size = 0
-                for chunk in chunks:
-                    size += len(chunk)
-                    if size > member.size:
-                        raise _bomb(archive.path, name, member.name)
-                    file.write(chunk)
-                    done(len(chunk))
-                if size != member.size:
-                    raise EOFError(f"{size} bytes instead of {member.size}")
+            path = to.folder / to.chosen[member.name]
+            bounded = _bounded(archive, member, to, chunks)
+            if known[member.name] == "write":
+                with atomic_path(path) as temporary, temporary.open("wb") as file:
+                    for chunk in bounded:
+                        file.write(chunk)
+                written += 1
+            elif not _same(path, bounded):
+                to.changed.append(to.chosen[member.name])
+                continue
+            to.new[to.chosen[member.name]] = _brought(member, path)
     except DAMAGED as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise UserError(
-                f"data set '{name}': {error.filename} cannot be written ({error.strerror}): make the folder "
-                f"writable, or set data_sets.{name}.root to another one"
+                f"data set '{to.name}': {error.filename} cannot be written ({error.strerror}): make the folder "
+                f"writable, or set data_sets.{to.name}.root to another one"
             ) from error
-        raise UserError(
-            f"data set '{name}': {archive.path} is truncated, damaged or encrypted at {current} "
-            f"({error}): get it again; what is there already is kept"
-        ) from error
-    return len(needed)
+        raise _damaged(archive, to.name, current, error) from error
+    return written
 
 
-def _is_there(member: Member, path: Path) -> bool:
-    """Whether the file has the member's size and, where it is known, its checksum."""
+def _bounded(archive: Archive, member: Member, to: _Place, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The content, as long as it was declared to be."""
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > member.size:
+            raise _bomb(archive.path, to.name, member.name)
+        yield chunk
+        to.done(len(chunk))
+    if size != member.size:
+        raise EOFError(f"{size} bytes instead of {member.size}")
+
+
+State = Literal["write", "same", "compare", "changed"]
+
+
+def _state(member: Member, to: _Place) -> State:
+    """What is to be done about a member: its file is to be written, is its own, has to be read to tell, or is not."""
+    path = to.folder / to.chosen[member.name]
     try:
-        if path.stat().st_size != member.size:
-            return False
+        found = path.stat()
     except FileNotFoundError:
-        return False
-    return member.crc is None or _crc(path) == member.crc
+        return "write"
+    before = to.before.get(to.chosen[member.name])
+    if before is not None and (found.st_size, found.st_mtime_ns) == before[:2]:  # nobody has touched it
+        return "same" if (member.size, member.crc) == (before.size, before.crc) else "write"
+    if found.st_size != member.size:
+        return "changed"
+    if member.crc is None:
+        return "compare"
+    if _crc(path) != member.crc:
+        return "changed"
+    to.new[to.chosen[member.name]] = _brought(member, path)
+    return "same"
+
+
+def _brought(member: Member, path: Path) -> Brought:
+    found = path.stat()
+    return Brought(found.st_size, found.st_mtime_ns, member.crc)
+
+
+def _same(path: Path, chunks: Iterator[bytes]) -> bool:
+    """Whether a file has this content, of which it has the size; all of the content is used up."""
+    with path.open("rb") as file:
+        alike = [file.read(len(chunk)) == chunk for chunk in chunks]
+    return all(alike)
 
 
 def _crc(path: Path) -> int:

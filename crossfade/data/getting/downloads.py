@@ -14,8 +14,9 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from crossfade.data.bar import byte_bar
+from crossfade.data.getting.archives import check_room
 from crossfade.errors import UserError
-from crossfade.files import sha256
+from crossfade.files import FULL, sha256
 
 ATTEMPTS = 5
 """In a row without a single byte gained; then it is given up, and what is there is kept for the next time."""
@@ -48,7 +49,7 @@ class RemoteFile(BaseModel):
     @classmethod
     def _http(cls, url: str) -> str:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc or not PurePosixPath(parts.path).name:
+        if parts.scheme not in ("http", "https") or not parts.netloc or _file_name(url) in ("", "..") or "%00" in url:
             raise ValueError("must be an http or https address that ends in a file's name")
         return url
 
@@ -63,7 +64,12 @@ class RemoteFile(BaseModel):
         """Where it goes."""
         if self.to is not None:
             return root / self.to
-        return root.with_name(f"{root.name}-archives") / unquote(PurePosixPath(urlsplit(self.url).path).name)
+        return root.with_name(f"{root.name}-archives") / _file_name(self.url)
+
+
+def _file_name(url: str) -> str:
+    """Of what an address leads to; unquoted first, so that no quoted slash is in it."""
+    return PurePosixPath(unquote(urlsplit(url).path)).name
 
 
 def fetch(name: str, files: Sequence[RemoteFile], root: Path, workers: int = 1) -> list[Path]:
@@ -98,12 +104,15 @@ def _is_there(file: RemoteFile, path: Path) -> bool:
 
 def _download(name: str, file: RemoteFile, path: Path, done: Callable[[int], None]) -> None:
     """Download to a hidden file beside `path`, which takes its place once its checksum is right."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(name, path, error) from error
     part = path.with_name(f".{path.name}.{file.sha256[:8]}.part")
     attempt, size = 0, _size(part)
     while True:
         try:
-            _go_on(file.url, part, done)
+            _go_on(name, file.url, part, done)
             break
         except urllib.error.HTTPError as error:
             if error.code == RANGE_IS_DONE and size:
@@ -115,8 +124,8 @@ def _download(name: str, file: RemoteFile, path: Path, done: Callable[[int], Non
                 ) from error
             reason: Exception = error
         except (OSError, http.client.HTTPException) as error:  # no network, a timeout, a connection that broke off
-            if isinstance(error, OSError) and error.filename is not None:
-                raise  # of the disk, not of the network
+            if isinstance(error, OSError) and (error.filename is not None or error.errno in FULL):  # of the disk
+                raise _unwritable(name, path, error) from error
             reason = error
         attempt, size = (0, _size(part)) if _size(part) > size else (attempt + 1, _size(part))
         if attempt >= ATTEMPTS:
@@ -137,10 +146,18 @@ def _download(name: str, file: RemoteFile, path: Path, done: Callable[[int], Non
     part.replace(path)
 
 
-def _go_on(url: str, part: Path, done: Callable[[int], None]) -> None:
+def _unwritable(name: str, path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"data set '{name}': {path} cannot be written ({error.strerror}): free some space there, make the folder "
+        f"writable, or set data_sets.{name}.root to another one; what has come is kept"
+    )
+
+
+def _go_on(name: str, url: str, part: Path, done: Callable[[int], None]) -> None:
     """Fetch the rest of a file; all of it if the server cannot send a part.
 
     Raises:
+        UserError: the disk has no room for it.
         urllib.error.HTTPError: the server says no.
         OSError, http.client.HTTPException: it broke off; what came is in `part`.
     """
@@ -149,6 +166,7 @@ def _go_on(url: str, part: Path, done: Callable[[int], None]) -> None:
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
         goes_on = response.status == http.client.PARTIAL_CONTENT and _start(response) == size
         expected = response.headers.get("Content-Length")
+        check_room(name, part.parent, int(expected or 0))
         received = 0
         with part.open("ab" if goes_on else "wb") as file:
             while chunk := response.read(CHUNK):
