@@ -172,8 +172,6 @@ def test_what_was_changed_within_a_preset_is_not_lost_without_a_word(tmp_path, m
         monkeypatch.setattr(sys, "argv", ["switch", "street", "--discard"])
         switch.main()
         assert path.read_text() == SHIPPED
-    own = merged.replace("recipes:\n", "recipes:\n  # beside the preset: stays\n")
-    assert "# beside the preset: stays" in switched_to(own, "street")
 
 
 def test_a_preset_finds_the_data_where_params_yaml_says():
