@@ -5,14 +5,14 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
-from crossfade.networks.encoders import Encoder, encoder_groups
+from crossfade.networks.base import FrameOutput
+from crossfade.networks.encoders import Encoder, EncoderNetwork
 from crossfade.networks.layers import conv_bn_relu, separable_conv_bn_relu
 from crossfade.networks.segformer import at_one_size
 
 
 @final
-class DAFormer(FrameNetwork):
+class DAFormer(EncoderNetwork):
     """MiT (or any timm encoder without dilation) + context-aware fusion; logits at stride 4."""
 
     def __init__(
@@ -47,28 +47,9 @@ class DAFormer(FrameNetwork):
         self.dropout = nn.Dropout2d(dropout)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
-    @property
-    def channels(self) -> dict[int, int]:
-        """See FrameNetwork."""
-        return self.encoder.channels
-
-    @property
-    def embedding_channels(self) -> int:
-        """See FrameNetwork."""
-        return self.classifier.in_channels
-
-    def encode(self, image: Tensor, edits: Edits | None = None) -> dict[int, Tensor]:
-        """See FrameNetwork."""
-        features: dict[int, Tensor] = self.encoder(image, edits)
-        return features
-
     def decode(self, features: dict[int, Tensor]) -> FrameOutput:
         """See FrameNetwork."""
         maps = at_one_size([embed(features[s]) for embed, s in zip(self.embed, self.levels, strict=True)])
         levels = torch.cat(maps, 1)
         fused = self.fuse(torch.cat([branch(levels) for branch in self.branches], 1))
         return FrameOutput(self.classifier(self.dropout(fused)), features, fused)
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """See FrameNetwork."""
-        return encoder_groups(self, self.encoder)

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
-from crossfade.networks.encoders import Encoder, encoder_groups
+from crossfade.networks.base import FrameOutput
+from crossfade.networks.encoders import Encoder, EncoderNetwork
 from crossfade.networks.layers import conv_bn_relu, separable_conv_bn_relu
 
 
 @final
-class DeepLab(FrameNetwork):
+class DeepLab(EncoderNetwork):
     """DeepLabv3+ (Chen et al., ECCV 2018) with depthwise separable convolutions and two skips; logits at stride 4."""
 
     def __init__(
@@ -43,21 +43,6 @@ class DeepLab(FrameNetwork):
         self.dropout = nn.Dropout2d(dropout)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
-    @property
-    def channels(self) -> dict[int, int]:
-        """See FrameNetwork."""
-        return self.encoder.channels
-
-    @property
-    def embedding_channels(self) -> int:
-        """See FrameNetwork."""
-        return self.classifier.in_channels
-
-    def encode(self, image: Tensor, edits: Edits | None = None) -> dict[int, Tensor]:
-        """See FrameNetwork."""
-        features: dict[int, Tensor] = self.encoder(image, edits)
-        return features
-
     def decode(self, features: dict[int, Tensor]) -> FrameOutput:
         """See FrameNetwork."""
         deep = features[self.deep]
@@ -77,7 +62,3 @@ class DeepLab(FrameNetwork):
             UserError: its weights cannot be had.
         """
         return Encoder(self.encoder.name, self.encoder.output_stride, pretrained=True)
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """See FrameNetwork."""
-        return encoder_groups(self, self.encoder)

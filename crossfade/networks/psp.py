@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossfade.errors import UserError
-from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
-from crossfade.networks.encoders import Encoder, encoder_groups
+from crossfade.networks.base import FrameOutput
+from crossfade.networks.encoders import Encoder, EncoderNetwork
 from crossfade.networks.layers import conv_bn_relu
 
 
 @final
-class PSPNet(FrameNetwork):
+class PSPNet(EncoderNetwork):
     """Pyramid pooling on the encoder's last stage, an auxiliary head on the one before; logits at the output stride.
 
     In the basic blocks of a dilated ResNet only the second 3x3 convolution is dilated, as in ETC (Liu et al., ECCV
@@ -63,21 +63,6 @@ class PSPNet(FrameNetwork):
             nn.Conv2d(channels, num_classes, 1),
         )
 
-    @property
-    def channels(self) -> dict[int, int]:
-        """See FrameNetwork."""
-        return self.encoder.channels
-
-    @property
-    def embedding_channels(self) -> int:
-        """See FrameNetwork."""
-        return self.classifier.in_channels
-
-    def encode(self, image: Tensor, edits: Edits | None = None) -> dict[int, Tensor]:
-        """See FrameNetwork. The stage before the last goes to the auxiliary head under key 0."""
-        features: dict[int, Tensor] = self.encoder(image, edits)
-        return features
-
     def pooled(self, deep: Tensor) -> Tensor:
         """(B, C, h, w) → (B, 2C, h, w): itself and its pooled, projected and enlarged forms.
 
@@ -99,10 +84,6 @@ class PSPNet(FrameNetwork):
         embedding = self.dropout(self.project(self.pooled(features[self.deep])))
         strided = {stride: value for stride, value in features.items() if stride}
         return FrameOutput(self.classifier(embedding), strided, embedding, self.aux(features[0]))
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """See FrameNetwork."""
-        return encoder_groups(self, self.encoder)
 
 
 def _undilate_first(body: nn.Module) -> None:

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
-from crossfade.networks.encoders import Encoder, encoder_groups
+from crossfade.networks.base import FrameOutput
+from crossfade.networks.encoders import Encoder, EncoderNetwork
 from crossfade.networks.layers import conv_bn_relu
 
 
 @final
-class SegFormer(FrameNetwork):
+class SegFormer(EncoderNetwork):
     """MiT (or any timm encoder without dilation) + the MLP head; logits at stride 4. The embedding is the fused map."""
 
     def __init__(
@@ -41,30 +41,11 @@ class SegFormer(FrameNetwork):
         self.dropout = nn.Dropout2d(dropout)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
-    @property
-    def channels(self) -> dict[int, int]:
-        """See FrameNetwork."""
-        return self.encoder.channels
-
-    @property
-    def embedding_channels(self) -> int:
-        """See FrameNetwork."""
-        return self.classifier.in_channels
-
-    def encode(self, image: Tensor, edits: Edits | None = None) -> dict[int, Tensor]:
-        """See FrameNetwork."""
-        features: dict[int, Tensor] = self.encoder(image, edits)
-        return features
-
     def decode(self, features: dict[int, Tensor]) -> FrameOutput:
         """See FrameNetwork."""
         maps = at_one_size([embed(features[s]) for embed, s in zip(self.embed, self.levels, strict=True)])
         fused = self.fuse(torch.cat(maps[::-1], 1))  # deepest first, as published
         return FrameOutput(self.classifier(self.dropout(fused)), features, fused)
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """See FrameNetwork."""
-        return encoder_groups(self, self.encoder)
 
 
 def at_one_size(maps: list[Tensor]) -> list[Tensor]:

@@ -54,7 +54,7 @@ def test_interlaced_footage_is_read_or_refused_but_never_rubbish(tmp_path, name,
     try:
         ffmpeg("-i", source, *fields, "-c:v", codec, "-q:v", 2, path)
     except subprocess.CalledProcessError:
-        pytest.skip(f"this ffmpeg cannot write {codec}")
+        pytest.skip(f"this ffmpeg cannot write {codec}")  # built without that encoder: nothing here to read
     try:
         video = open_frames(path)
     except UserError as error:
@@ -83,8 +83,6 @@ def test_a_rotation_flag_turns_clips_upright(tmp_path):
     source = drive(tmp_path / "lying.mp4", [(24, 2)])
     path = tmp_path / "phone.mp4"
     ffmpeg("-i", source, "-c", "copy", "-metadata:s:v", "rotate=90", path)
-    if open_frames(path).size == (72, 96):
-        pytest.skip("this ffmpeg writes no rotation flag that way")
     manifest = prepare(FootageParameters(videos=str(path), clip_frames=6), tmp_path / "footage")
     assert {video.size for video in manifest.videos} == {(96, 72)}
 
@@ -156,7 +154,7 @@ def test_sound_without_pictures_is_refused(tmp_path, ending):
     try:
         ffmpeg("-f", "lavfi", "-i", "sine=duration=1", *codec, path)
     except subprocess.CalledProcessError:
-        pytest.skip(f"this ffmpeg cannot write {ending}")
+        pytest.skip(f"this ffmpeg cannot write {ending}")  # built without that encoder: nothing here to read
     with pytest.raises(UserError, match="sound only"):
         open_frames(path)
 

@@ -309,7 +309,7 @@ def refusal(path: Path, folder: Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["../evil.png", "/tmp/evil.png", "a/../../evil.png", "a\\..\\evil.png", "C:/evil.png"])
+@pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "a/../../evil.png", "a\\..\\evil.png", "C:/evil.png"])
 @pytest.mark.parametrize("pack", [zipped, tarred])
 def test_a_name_that_leads_outside_is_refused(tmp_path, name, pack):
     said = refusal(pack(tmp_path / "evil.archive", {"good.png": png(0), name: b"x"}), tmp_path / "in/side")
