@@ -18,7 +18,8 @@ import numpy as np
 
 from crossfade.data import loading
 from crossfade.data.cityscapes import CityscapesParameters
-from crossfade.data.getting.archives import bring_out, open_archive
+from crossfade.data.getting.archives import open_archive
+from crossfade.data.getting.bringing import bring_out
 from crossfade.data.getting.members import choose
 from crossfade.data.labels import load_label_space
 from crossfade.data.loading import ClipDataset, Domain

@@ -1,7 +1,7 @@
 """The one training loop, for every method: CPU, one GPU or several, killed and resumed exactly.
 
 Exactness rests on one rule: everything random in step s of rank r is a function of (seed, s, r). The order of the data
-is (`crossfade.data.loading.StepSampler`); the global torch generator is seeded so before each step; a checkpoint
+is (`crossfade.data.batches.StepSampler`); the global torch generator is seeded so before each step; a checkpoint
 therefore needs no generator state, only weights, optimiser, method state and the number of steps done.
 """
 
@@ -17,8 +17,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
 from crossfade.checkpoints import KEEP, newest_checkpoint, save_checkpoint
+from crossfade.data.batches import batches
 from crossfade.data.clip import Clip
-from crossfade.data.loading import ClipDataset, batches
+from crossfade.data.loading import ClipDataset
 from crossfade.device import choose_device
 from crossfade.diagnosis import Diagnosis
 from crossfade.errors import UserError
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 _log = logging.getLogger(__name__)
-_HUGE = 1 << 40
-"""First step of the batches for `prepare` and `finish`: far from those of any training step."""
+_HUGE = 1 << 40  # first step of the batches for `prepare` and `finish`: far from those of any training step
 
 
 class TrainingParameters(BaseModel):

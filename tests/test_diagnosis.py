@@ -10,7 +10,8 @@ from sklearn.metrics import accuracy_score, jaccard_score
 from toy_video import CLASSES, video_on_disk
 
 from crossfade.data.augment import GeometricParameters, Placement, draw_placement, transform
-from crossfade.data.loading import ClipDataset, Domain, collate
+from crossfade.data.batches import collate
+from crossfade.data.loading import ClipDataset, Domain
 from crossfade.data.manifest import Manifest
 from crossfade.diagnosis import Diagnosis, is_asked_for
 from crossfade.errors import UserError

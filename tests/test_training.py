@@ -15,7 +15,7 @@ import pytest
 import torch
 import toy_training
 
-from crossfade.data.loading import StepSampler
+from crossfade.data.batches import StepSampler
 from crossfade.errors import UserError
 from crossfade.methods.base import StepOutput
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from crossfade.data.getting import GettingParameters, archives
+from crossfade.data.getting import GettingParameters, bringing
 from crossfade.data.getting import downloads as module
 from crossfade.data.getting.downloads import RemoteFile, fetch
 from crossfade.errors import UserError
@@ -138,7 +138,7 @@ def test_a_name_leads_nowhere_else_and_two_files_do_not_share_one(tmp_path):
 def test_a_full_disk_is_no_fault_of_the_network(server, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     with monkeypatch.context() as patched:
-        patched.setattr(archives.shutil, "disk_usage", lambda _: usage(1, 1, 1000))
+        patched.setattr(bringing.shutil, "disk_usage", lambda _: usage(1, 1, 1000))
         with pytest.raises(UserError, match=r"300 KB are to be written below .*, but only 1\.0 KB are"):
             fetch("d", [remote(server)], tmp_path / "raw")
     assert server.ranges == [None]

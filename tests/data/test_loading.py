@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from crossfade.data import loading
-from crossfade.data.loading import ClipDataset, StepSampler, batches, collate, frames_in_order
+from crossfade.data.batches import StepSampler, batches, collate
+from crossfade.data.loading import ClipDataset, frames_in_order
 from crossfade.data.manifest import Frame, Reading, Video
 from crossfade.errors import UserError
 

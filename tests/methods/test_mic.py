@@ -6,7 +6,7 @@ import torch
 from toy_network import CLASSES, ToyFrame, toy_clip, toy_video
 
 from crossfade.data.augment import NO_GEOMETRIC, NO_PHOTOMETRIC
-from crossfade.data.loading import StepSampler
+from crossfade.data.batches import StepSampler
 from crossfade.errors import UserError
 from crossfade.methods import build_method
 from crossfade.methods.parts.class_sampling import RareClassParameters, rare_class_weights

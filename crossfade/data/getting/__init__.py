@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from crossfade.data.getting.accounts import explain_if_missing
-from crossfade.data.getting.archives import bring_out, open_archive
+from crossfade.data.getting.archives import open_archive
+from crossfade.data.getting.bringing import bring_out
 from crossfade.data.getting.downloads import RemoteFile, fetch
 from crossfade.data.getting.members import choose
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from crossfade.data.bar import byte_bar
-from crossfade.data.getting.archives import check_room
+from crossfade.data.getting.bringing import check_room
 from crossfade.errors import UserError
 from crossfade.files import FULL, sha256
 
