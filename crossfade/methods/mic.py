@@ -25,7 +25,7 @@ from crossfade.data.augment import (
     transform,
 )
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, Guess, StepOutput
+from crossfade.methods.base import Guess, StepOutput
 from crossfade.methods.parts.batch_norm import train_mode
 from crossfade.methods.parts.class_mix import class_mix, mixed_terms
 from crossfade.methods.parts.class_sampling import RareClassParameters, source_weights
@@ -34,7 +34,7 @@ from crossfade.methods.parts.figures import mixed_figure
 from crossfade.methods.parts.masked_consistency import MaskedParameters, masked_terms
 from crossfade.methods.parts.pseudo_labels import Weighting, confidence_weight
 from crossfade.methods.parts.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.parts.unroll import needs_of, supervised_terms
+from crossfade.methods.parts.unroll import supervised_terms
 
 if TYPE_CHECKING:
     from crossfade.data.loading import ClipDataset
@@ -83,16 +83,6 @@ class MIC(TaughtMethod):
         super().__init__(parameters.teacher, network, class_names)
         self.parameters = p = parameters
         self.distance = feature_distance(p.feature_distance, network, class_names)
-
-    @property
-    def source_needs(self) -> ClipNeeds | None:
-        """As many frames as the network reads, labelled."""
-        return needs_of(self.network, labels=True)
-
-    @property
-    def target_needs(self) -> ClipNeeds | None:
-        """As many frames as the network reads, without labels."""
-        return needs_of(self.network, labels=False)
 
     def sampling_weights(self, source: "ClipDataset") -> np.ndarray | None:
         """More of the frames that show rare classes."""

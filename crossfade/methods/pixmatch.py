@@ -7,7 +7,7 @@ against them: threshold 0.9, β 0.01, weight 0.1 (0.5 of the frame for CutMix is
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_validator
@@ -27,9 +27,9 @@ from crossfade.errors import UserError
 from crossfade.methods.base import ClipNeeds, Guess, StepOutput
 from crossfade.methods.parts.batch_norm import train_mode
 from crossfade.methods.parts.figures import mixed_figure
-from crossfade.methods.parts.labeller import Labeller, LabelParameters
-from crossfade.methods.parts.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.parts.unroll import needs_of, newest, supervised_terms
+from crossfade.methods.parts.labeller import LabelledMethod, LabelParameters
+from crossfade.methods.parts.teacher import TeacherParameters
+from crossfade.methods.parts.unroll import newest, supervised_terms
 from crossfade.motion.field import Motion
 from crossfade.objectives.fourier import swap_amplitude
 from crossfade.objectives.mixing import Layer, Mixed, box_mask, compose
@@ -73,18 +73,12 @@ class PixMatchParameters(BaseModel):
         return labels.nobody_frozen("pixmatch")
 
 
-class PixMatch(TaughtMethod):
+class PixMatch(LabelledMethod):
     """Source cross-entropy, and cross-entropy of the perturbed target against the labels of the clean one."""
 
     def __init__(self, parameters: PixMatchParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
-        super().__init__(parameters.teacher, network, class_names)
+        super().__init__(parameters.labels, parameters.teacher, network, class_names)
         self.parameters = parameters
-        self.labeller = Labeller(parameters.labels, self)
-
-    @property
-    def source_needs(self) -> ClipNeeds | None:
-        """As many frames as the network reads, labelled."""
-        return needs_of(self.network, labels=True)
 
     @property
     def target_needs(self) -> ClipNeeds | None:
@@ -115,15 +109,6 @@ class PixMatch(TaughtMethod):
         scalars: dict[str, float | Tensor] = {"sure": sure, "confidence": confidence.mean()}
         figures = {"view": mixed_figure({"view": (view.frames, view.labels)}, self.num_classes)} if draw else {}
         return StepOutput(terms, scalars, figures, Guess(target.names, labels, confidence, placement))
-
-    def state_dict(self) -> dict[str, Any]:
-        """The teacher and the labeller's thresholds."""
-        return {**super().state_dict(), **self.labeller.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them."""
-        super().load_state_dict(state)
-        self.labeller.load_state_dict(state)
 
     def _perturbed(self, target: Clip, style: Tensor, labels: Tensor, weight: Tensor) -> Mixed:
         """The perturbed view: frames, labels, motion and weights; all frames of a clip are perturbed alike."""

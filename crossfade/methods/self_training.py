@@ -18,13 +18,13 @@ from crossfade.data.augment import (
     transform,
 )
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, Guess, StepOutput
+from crossfade.methods.base import Guess, StepOutput
 from crossfade.methods.parts.batch_norm import train_mode
 from crossfade.methods.parts.class_mix import class_mix, mixed_terms
 from crossfade.methods.parts.figures import mixed_figure
 from crossfade.methods.parts.pseudo_labels import Weighting, confidence_weight
 from crossfade.methods.parts.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.parts.unroll import needs_of, supervised_terms
+from crossfade.methods.parts.unroll import supervised_terms
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
@@ -69,16 +69,6 @@ class SelfTraining(TaughtMethod):
     def __init__(self, parameters: SelfTrainingParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
         super().__init__(parameters.teacher, network, class_names)
         self.parameters = parameters
-
-    @property
-    def source_needs(self) -> ClipNeeds | None:
-        """As many frames as the network reads, labelled."""
-        return needs_of(self.network, labels=True)
-
-    @property
-    def target_needs(self) -> ClipNeeds | None:
-        """As many frames as the network reads, without labels."""
-        return needs_of(self.network, labels=False)
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """One teacher forward and two student forwards: source and mixed, each normalised by its own statistics."""

@@ -8,7 +8,7 @@ warped with motion that was mirrored with its sign, and where motion is not vali
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_validator
 from torch import Tensor
@@ -26,9 +26,9 @@ from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Guess, StepOutput
 from crossfade.methods.parts.batch_norm import train_mode
 from crossfade.methods.parts.figures import mixed_figure
-from crossfade.methods.parts.labeller import Labeller, LabelParameters
-from crossfade.methods.parts.teacher import TaughtMethod, TeacherParameters
-from crossfade.methods.parts.unroll import needs_of, newest, supervised_terms
+from crossfade.methods.parts.labeller import LabelledMethod, LabelParameters
+from crossfade.methods.parts.teacher import TeacherParameters
+from crossfade.methods.parts.unroll import newest, supervised_terms
 from crossfade.objectives.colour_transfer import transfer_colour
 
 if TYPE_CHECKING:
@@ -67,18 +67,12 @@ class TPSParameters(BaseModel):
         return labels.nobody_frozen("tps")
 
 
-class TPS(TaughtMethod):
+class TPS(LabelledMethod):
     """Source cross-entropy, and target cross-entropy against labels over motion."""
 
     def __init__(self, parameters: TPSParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
-        super().__init__(parameters.teacher, network, class_names)
+        super().__init__(parameters.labels, parameters.teacher, network, class_names)
         self.parameters = parameters
-        self.labeller = Labeller(parameters.labels, self)
-
-    @property
-    def source_needs(self) -> ClipNeeds | None:
-        """As many frames as the network reads, labelled."""
-        return needs_of(self.network, labels=True)
 
     @property
     def target_needs(self) -> ClipNeeds | None:
@@ -114,12 +108,3 @@ class TPS(TaughtMethod):
             assert labelled.labels is not None
             figures = {"target": mixed_figure({"target": (frames, labelled.labels)}, self.num_classes)}
         return StepOutput(terms, scalars, figures, Guess(target.names, labels, confidence, placement))
-
-    def state_dict(self) -> dict[str, Any]:
-        """The teacher and the labeller's thresholds."""
-        return {**super().state_dict(), **self.labeller.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them."""
-        super().load_state_dict(state)
-        self.labeller.load_state_dict(state)

@@ -1,7 +1,9 @@
 """Who labels the target, and how labels come over motion (STCL, TPS)."""
 
+from abc import ABC
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,7 +18,7 @@ from crossfade.methods.parts.pseudo_labels import (
     confidence_weight,
     running_thresholds,
 )
-from crossfade.methods.parts.teacher import Teacher
+from crossfade.methods.parts.teacher import TaughtMethod, Teacher, TeacherParameters
 from crossfade.methods.parts.unroll import run_frames
 from crossfade.motion.field import Motion
 from crossfade.motion.warp import warp
@@ -134,6 +136,25 @@ class Labeller:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore them."""
         self.thresholds = state["thresholds"].to(self.thresholds.device)
+
+
+class LabelledMethod(TaughtMethod, ABC):
+    """A method with a labeller of the target, which may be its teacher."""
+
+    def __init__(
+        self, labels: LabelParameters, teacher: TeacherParameters, network: VideoNetwork, class_names: Sequence[str]
+    ) -> None:
+        super().__init__(teacher, network, class_names)
+        self.labeller = Labeller(labels, self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The teacher and the labeller's thresholds."""
+        return {**super().state_dict(), **self.labeller.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore them."""
+        super().load_state_dict(state)
+        self.labeller.load_state_dict(state)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
 from crossfade.data.clip import Clip
-from crossfade.methods.base import Method
+from crossfade.methods.base import ClipNeeds, Method
 from crossfade.methods.parts.batch_norm import (
     Statistics,
     batch_norms,
@@ -26,7 +26,7 @@ from crossfade.methods.parts.batch_norm import (
     following_statistics,
     statistics_of,
 )
-from crossfade.methods.parts.unroll import estimate_statistics, run, upsampled_probabilities
+from crossfade.methods.parts.unroll import estimate_statistics, needs_of, run, upsampled_probabilities
 from crossfade.motion.field import Motion
 
 if TYPE_CHECKING:
@@ -148,6 +148,16 @@ class TaughtMethod(Method, ABC):
     def __init__(self, teacher: TeacherParameters, network: "VideoNetwork", class_names: Sequence[str]) -> None:
         super().__init__(network, class_names)
         self.teacher = Teacher(teacher, network)
+
+    @property
+    def source_needs(self) -> ClipNeeds | None:
+        """As many frames as the network reads, labelled."""
+        return needs_of(self.network, labels=True)
+
+    @property
+    def target_needs(self) -> ClipNeeds | None:
+        """As many frames as the network reads, without labels."""
+        return needs_of(self.network, labels=False)
 
     def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
         """Start from the batch-norm statistics of the target, if asked."""
