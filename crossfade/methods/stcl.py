@@ -37,10 +37,10 @@ from crossfade.methods.parts.feature_blend import BlendParameters, blend_edits
 from crossfade.methods.parts.feature_distance import FeatureDistanceParameters, feature_distance
 from crossfade.methods.parts.figures import mixed_figure
 from crossfade.methods.parts.fused_domains import MixingParameters, Patches, Templates, choose_patches
-from crossfade.methods.parts.labeller import Labeller, LabelParameters, PseudoLabels
+from crossfade.methods.parts.labeller import LabelledMethod, LabelParameters, PseudoLabels
 from crossfade.methods.parts.long_tail import LongTailBank, class_ids
 from crossfade.methods.parts.masked_consistency import MaskedParameters, masked_terms
-from crossfade.methods.parts.teacher import TaughtMethod, TeacherParameters, frozen_copy
+from crossfade.methods.parts.teacher import TeacherParameters, frozen_copy
 from crossfade.methods.parts.unroll import fuse, newest, run, supervised_terms
 from crossfade.networks.base import Edits, FrameOutput, upsample
 from crossfade.objectives.colour_transfer import transfer_colour
@@ -109,16 +109,15 @@ class STCLParameters(BaseModel):
     mix_photometric: PhotometricParameters = PhotometricParameters(blur=0.5)
 
 
-class STCL(TaughtMethod):
+class STCL(LabelledMethod):
     """See the module."""
 
     def __init__(self, parameters: STCLParameters, network: VideoNetwork, class_names: Sequence[str]) -> None:
-        super().__init__(parameters.teacher, network, class_names)
+        super().__init__(parameters.labels, parameters.teacher, network, class_names)
         self.parameters = p = parameters
         if p.mixing.tail_mask == "sum" and network.past > 0 and not isinstance(network.temporal, ScoreFusion):
             raise UserError("method stcl: tail_mask: sum is for temporal: fusion alone; set tail_mask: clip01")
         self.frozen = frozen_copy(network) if p.labels.labeller.startswith("frozen") else None
-        self.labeller = Labeller(p.labels, self)
         self.distance = feature_distance(p.feature_distance, network, class_names)
         self.aligner = CategoryAlignment(p.alignment, self.num_classes)
         m = p.mixing
@@ -204,7 +203,6 @@ class STCL(TaughtMethod):
         """Teacher, thresholds, frozen labeller, bank, remembered centroids, templates."""
         return {
             **super().state_dict(),
-            **self.labeller.state_dict(),
             "frozen": None if self.frozen is None else self.frozen.state_dict(),
             "bank": self.bank.state_dict(),
             "centroids": dict(self.aligner.memory),
@@ -214,7 +212,6 @@ class STCL(TaughtMethod):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         super().load_state_dict(state)
-        self.labeller.load_state_dict(state)
         if self.frozen is not None:
             self.frozen.load_state_dict(state["frozen"])
         self.bank.load_state_dict(state["bank"])
