@@ -1,83 +1,94 @@
 """Networks: a training step, and a streamed frame against encoding all frames that are read again."""
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from benchmarks.measure import cost
 from crossfade.motion.field import Motion
 from crossfade.networks import NetworkParameters
 from crossfade.temporal import ModelParameters, build_video_network
 
 SIZE = (192, 256)
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+TEMPORAL = {
+    "fusion": "two-frame fusion",
+    "tmanet": "TMANet, two frames of memory",
+    "dtern": "DTERN, three frames of memory",
+}
+
+Work = Callable[[], object]
 
 
 def rows() -> list[dict[str, Any]]:
     """Forward and backward in both memory formats; streaming against unrolling."""
-    return [
-        *_training(),
-        _streaming("fusion", "two-frame fusion"),
-        _streaming("tmanet", "TMANet, two frames of memory"),
-        _streaming("dtern", "DTERN, three frames of memory"),
-    ]
-
-
-def _training() -> list[dict[str, Any]]:
-    seconds = {}
-    for name, layout in (("contiguous", torch.contiguous_format), ("channels_last", torch.channels_last)):
-        network = _network("none").train().to(memory_format=layout)  # type: ignore[call-overload]
-        images = torch.rand(4, 3, *SIZE)
-
-        def step(network: Any = network, images: torch.Tensor = images) -> None:
-            network.frame(images).logits.mean().backward()
-
-        seconds[name] = median(step, 5)
-    ratio = seconds["contiguous"] / seconds["channels_last"]
-    return [
+    last, contiguous = cost(_training, "channels_last"), cost(_training, "contiguous")
+    found = [
         {
             "what": "lite0 forward + backward, batch 4, 256x192, channels_last",
-            "value": seconds["channels_last"],
+            "value": last.seconds,
             "unit": "s",
             "against": "the same, contiguous",
-            "ratio": ratio,
+            "ratio": contiguous.seconds / last.seconds,
+            "peak": last.peak,
+            "peak_ratio": contiguous.peak / last.peak,
         }
     ]
+    for temporal, name in TEMPORAL.items():
+        streamed, unrolled = cost(_streamed, temporal, times=15), cost(_unrolled, temporal, times=15)
+        found.append(
+            {
+                "what": f"{name}, one streamed frame, 256x192",
+                "value": streamed.seconds * 1000,
+                "unit": "ms",
+                "against": "encoding every frame again",
+                "ratio": unrolled.seconds / streamed.seconds,
+                "peak": streamed.peak,
+                "peak_ratio": unrolled.peak / streamed.peak,
+            }
+        )
+    return found
 
 
-def _streaming(temporal: str, name: str) -> dict[str, Any]:
+def _training(layout: str) -> Work:
+    network = _network("none").train().to(memory_format=LAYOUTS[layout])
+    images = torch.rand(4, 3, *SIZE)
+    return lambda: network.frame(images).logits.mean().backward()
+
+
+def _streamed(temporal: str) -> Work:
+    """The next frame of a video under way."""
     network = _network(temporal).eval()
-    past = network.past
-    frames = torch.rand(1, past + 1, 3, *SIZE)
-    still = Motion(torch.zeros(1, 2, *SIZE), torch.ones(1, 1, *SIZE, dtype=torch.bool))
-    motion = {(t, t - 1): still for t in range(1, past + 1)}
+    still = _still()
     stream = network.stream()
-    with torch.inference_mode():
-        for t in range(past):
-            stream.step(frames[:, t], motion.get((t, t - 1)))
-        streamed = median(lambda: stream.step(frames[:, past], still), 15)
-        unrolled = median(lambda: network.unroll(frames, motion), 15)
-    return {
-        "what": f"{name}, one streamed frame, 256x192",
-        "value": streamed * 1000,
-        "unit": "ms",
-        "against": "encoding every frame again",
-        "ratio": unrolled / streamed,
-    }
+
+    @torch.inference_mode()
+    def work() -> None:
+        stream.step(torch.rand(1, 3, *SIZE), still)
+
+    for _ in range(network.past):
+        work()
+    return work
+
+
+def _unrolled(temporal: str) -> Work:
+    """The same frame and those before it that are read, as a clip."""
+    network = _network(temporal).eval()
+    frames = torch.rand(1, network.past + 1, 3, *SIZE)
+    motion = {(t, t - 1): _still() for t in range(1, network.past + 1)}
+
+    @torch.inference_mode()
+    def work() -> None:
+        network.unroll(frames, motion)
+
+    return work
+
+
+def _still() -> Motion:
+    return Motion(torch.zeros(1, 2, *SIZE), torch.ones(1, 1, *SIZE, dtype=torch.bool))
 
 
 def _network(temporal: str) -> Any:
     parameters = NetworkParameters(kind="deeplab", pretrained=False)
     return build_video_network(ModelParameters(network=parameters, temporal=temporal), 11)
-
-
-def median(work: Callable[[], object], times: int) -> float:
-    """Median seconds of so many calls, after one that warms up."""
-    work()
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)

@@ -2,7 +2,8 @@
 
 Each module of this folder has a function ``rows()`` that returns dictionaries with the keys ``what``, ``value``,
 ``unit`` and, where there is an alternative measured in the same run, ``against`` and ``ratio`` (alternative / ours:
-above 1 means ours is faster or smaller).
+above 1 means ours is faster or smaller); where memory is measured, ``peak`` (MiB above what was held before) and,
+against the same alternative, ``peak_ratio``.
 """
 
 import argparse
@@ -26,17 +27,17 @@ def main() -> None:
         parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; known: {', '.join(MODULES)}")
     rows = []
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
-    print(f"| {'benchmark':<14} | {'what':<58} | {'value':>12} | {'against':<34} | {'ratio':>6} |")
-    print(f"|{'-' * 16}|{'-' * 60}|{'-' * 13}:|{'-' * 36}|{'-' * 7}:|")
+    memory = f"{'peak':>9} | {'ratio':>6}"
+    print(f"| {'benchmark':<14} | {'what':<58} | {'value':>12} | {'against':<34} | {'ratio':>6} | {memory} |")
+    print(f"|{'-' * 16}|{'-' * 60}|{'-' * 13}:|{'-' * 36}|{'-' * 7}:|{'-' * 10}:|{'-' * 7}:|")
     for name in arguments.names or MODULES:
         for row in importlib.import_module(f"benchmarks.{name}").rows():
             rows.append({"benchmark": name, **row})
             value = f"{row['value']:.4g} {row['unit']}"
-            ratio = f"{row['ratio']:.2f}" if "ratio" in row else ""
-            print(
-                f"| {name:<14} | {row['what']:<58} | {value:>12} | {row.get('against', ''):<34} | {ratio:>6} |",
-                flush=True,
-            )
+            ratio, peak_ratio = (f"{row[key]:.2f}" if key in row else "" for key in ("ratio", "peak_ratio"))
+            peak = f"{row['peak']:.0f} MiB" if "peak" in row else ""
+            against = f"{row.get('against', ''):<34} | {ratio:>6} | {peak:>9} | {peak_ratio:>6}"
+            print(f"| {name:<14} | {row['what']:<58} | {value:>12} | {against} |", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 
