@@ -43,7 +43,7 @@ def made(root: Path) -> Path:
 
 def test_only_what_was_measured_becomes_a_column(tmp_path):
     told(tmp_path)
-    steady, gap, chosen = sheets(read_results("toy", tmp_path / "metrics" / "toy"))
+    apart, steady, gap, chosen = sheets(read_results("toy", tmp_path / "metrics" / "toy"))
     assert steady.header == ["recipe", "TC", "agreement", "TC (VSPW)", "TC (ETC)", "VC8", "VEC8 †"]
     assert steady.rows[0] == [
         "source_only",
@@ -53,6 +53,7 @@ def test_only_what_was_measured_becomes_a_column(tmp_path):
         "90.0 ± 0.0",
         "30.0 ± 0.0",
     ]
+    assert apart.rows[2] == ["stcl", "source_only, adabn", "–"]  # all runs are equally consistent
     assert gap.header == ["recipe", "before", "after"]
     assert gap.rows[1][:2] == ["adabn", "1.90 ± 0.00"]
     assert len(chosen.rows) == 4
@@ -61,11 +62,32 @@ def test_only_what_was_measured_becomes_a_column(tmp_path):
 
 def test_runs_from_before_these_were_measured_are_still_reported(tmp_path):
     found, _ = write(tmp_path)
-    (steady, ranking) = sheets(read_results("toy", found))
+    _, steady, ranking = sheets(read_results("toy", found))
     assert steady.header == ["recipe", "TC", "agreement"]
     assert [row[0] for row in ranking.rows] == ["consistency over motion, high"]
     assert ranking.rows[0][1] == "–"  # all runs are equally consistent
     assert "domain-gap" not in (made(tmp_path) / "index.html").read_text()
+
+
+def test_what_the_seeds_tell_apart(tmp_path):
+    runs = {
+        "source_only": {0: 0.30, 1: 0.34, 2: 0.32},
+        "steady": {0: 0.32, 1: 0.36, 2: 0.34},  # always two points above
+        "lucky": {0: 0.31, 1: 0.345, 2: 0.42},  # above in every seed, once by a lot
+        "mixed": {0: 0.29, 1: 0.40, 2: 0.38},  # higher on average, lower in one seed
+        "once": {1: 0.60},  # one seed tells nothing
+    }
+    comparison = read_results("toy", write(tmp_path, runs)[0])
+    clear = comparison.clearly_above(lambda m: m["miou"])
+    assert clear == {"source_only": [], "lucky": [], "mixed": [], "once": [], "steady": ["source_only"]}
+    page = (made(tmp_path) / "index.html").read_text()
+    assert '<table class="words">' in page
+    assert "| steady | source_only | – |" in (tmp_path / "report" / "comparison.md").read_text()
+
+
+def test_one_seed_tells_nothing_apart(tmp_path):
+    found, _ = write(tmp_path, {"source_only": {0: 0.3}, "stcl": {0: 0.5}})
+    assert all(sheet.title != "What the seeds tell apart" for sheet in sheets(read_results("toy", found)))
 
 
 def test_the_terminal_table_stays_narrow(tmp_path):

@@ -39,7 +39,8 @@ section{background:var(--paper);border:1px solid var(--line);border-radius:10px;
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:7px 8px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th{font-weight:600;color:var(--soft);font-size:13px}
-th:first-child,td:first-child,td.word,th.word{text-align:left}
+th:first-child,td:first-child,td.word,th.word,.words td,.words th{text-align:left}
+.words td{white-space:normal}
 td.best{font-weight:700;color:#17715a}
 tr.bound td{font-style:italic;color:var(--soft)}
 tr:last-child td{border-bottom:0}
@@ -256,8 +257,9 @@ def _sheets(comparison: Comparison, pictures: Pictures) -> str:
         image = (
             "" if drawn is None else f'<div class="wide drawn"><img src="{data_uri(drawn)}" alt="{sheet.title}"></div>'
         )
+        kind = ' class="words"' if sheet.words else ""
         parts.append(
-            f"<section><h2>{html.escape(sheet.title)}</h2><table><thead><tr>{heads}</tr></thead>"
+            f"<section><h2>{html.escape(sheet.title)}</h2><table{kind}><thead><tr>{heads}</tr></thead>"
             f'<tbody>{rows}</tbody></table>{image}<ul class="reading">{lines}</ul></section>'
         )
     return "".join(parts)

@@ -171,6 +171,13 @@ class Comparison:
                 shares.append(gained / gap)
         return Value.of(shares)
 
+    def clearly_above(self, read: Callable[[Mapping[str, Any]], float | None]) -> dict[str, list[str]]:
+        """Of each recipe, those that it is above in every seed they share, by more than the differences spread.
+
+        Needs two seeds that both have; `read(metrics) -> number or None`.
+        """
+        return {a.name: [b.name for b in self.recipes if _clearly_above(a, b, read)] for a in self.recipes}
+
     def best(self, read: Callable[[Recipe], Value]) -> set[str]:
         """Names of the recipes, the bound aside, that have the highest mean or whose spread reaches it.
 
@@ -246,6 +253,13 @@ def _read_recipe(folder: Path, seeds: Sequence[int] | None) -> Recipe:
     if not runs and reason is None:
         raise UserError(f"{folder} holds no seed-<n>.json: evaluate the recipe '{folder.name}' first (dvc repro)")
     return Recipe(folder.name, runs, None if runs else reason)
+
+
+def _clearly_above(a: Recipe, b: Recipe, read: Callable[[Mapping[str, Any]], float | None]) -> bool:
+    differences = [_difference(read(a.runs[s]), read(b.runs[s])) for s in sorted(set(a.runs) & set(b.runs))]
+    known = [d for d in differences if d is not None]
+    value = Value.of(known)
+    return value.spread is not None and min(known) > 0 and value.mean > value.spread
 
 
 def _difference(a: float | None, b: float | None) -> float | None:

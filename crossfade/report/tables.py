@@ -190,7 +190,7 @@ def markdown(comparison: Comparison, figures: Sequence[tuple[str, str]] = ()) ->
             [[name, *(r.iou(name).format(100) for r in comparison.recipes)] for name in comparison.classes],
         )
     for sheet in sheets(comparison):
-        out += ["", f"## {sheet.title}", "", *_markdown_table(sheet.header, sheet.rows), ""]
+        out += ["", f"## {sheet.title}", "", *_markdown_table(sheet.header, sheet.rows, sheet.words), ""]
         out += [f"{line}  " for line in sheet.notes]
     return "\n".join(out) + "\n"
 
@@ -252,8 +252,8 @@ def print_table(comparison: Comparison, console: Console | None = None) -> None:
         console.print(sentence, highlight=False, markup=False)
 
 
-def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    align = ["---", *["---:"] * (len(header) - 1)]
+def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], words: bool = False) -> list[str]:
+    align = ["---", *["---" if words else "---:"] * (len(header) - 1)]
     return [f"| {' | '.join(line)} |" for line in (header, align, *rows)]
 
 
