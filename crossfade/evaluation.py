@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from crossfade.data.loading import Domain, frame_to_tensor, frames_in_order
+from crossfade.data.loading import Domain, frames_in_order
 from crossfade.data.manifest import Video
 from crossfade.device import device_name
 from crossfade.errors import UserError
@@ -25,12 +25,11 @@ from crossfade.metrics.consistency import Form, TemporalConsistency
 from crossfade.metrics.label_free import LabelFreeScores
 from crossfade.metrics.video_consistency import VideoConsistency
 from crossfade.motion.field import Motion
+from crossfade.speed import Speed, seconds_of_motion, seconds_to_decode
 from crossfade.temporal.video_network import VideoNetwork
 
 WARM_UP = 3
 """Frames left out of the timing."""
-DECODED = 20
-"""Frames whose decoding is timed."""
 PUBLISHED: tuple[Form, ...] = ("vspw", "etc")
 """Published forms of the temporal consistency that are measured besides."""
 DENSE = 0.25
@@ -64,10 +63,11 @@ class Evaluation:
         metrics: what metrics/<pair>/<recipe>/seed-<n>.json holds; fractions in [0, 1], None where nothing was
             measured: miou, miou_over {either, all} (other readings, see `ConfusionMatrix.iou`), iou (by class name,
             None for a class the truth never shows), pixel_accuracy, temporal_consistency {value, vspw, etc, motion,
-            pixels, agreement}, video_consistency {vc8, vc16, vec8, vec16, windows8, windows16} (None where fewer
-            frames in a row are labelled), label_free {entropy, neighbourhood_density}, frames_per_second {network,
-            with_decoding, device}, frames (labelled ones), checkpoint {which, rule}; from scoring: domain_gap
-            {before, after}.
+            pixels, agreement}, video_consistency {vc8, vc16, vec8, vec16, vec8_matrix, vec16_matrix, windows8,
+            windows16} (None where fewer frames in a row are labelled; both readings of VEC, see `VideoConsistency`),
+            label_free {entropy, neighbourhood_density}, frames_per_second {network, with_decoding, with_motion,
+            with_both, device} (see `Speed`), frames (labelled ones), checkpoint {which, rule}; from scoring: network
+            (its name), domain_gap {before, after}.
         confusion: (K, K) int64, row = truth, column = prediction.
         classes: names in order.
         strips: a few frames: frame, truth, reference, prediction.
@@ -162,10 +162,10 @@ def evaluate(
     for video in videos:
         _evaluate_video(networks, domain, video, position, gallery, scores, device)
         position += len(video.frames)
+    speed = Speed(scores.seconds_a_frame, seconds_to_decode(domain), seconds_of_motion(network, domain))
+    timing = speed.rates() | {"device": device_name(device)}
     return Evaluation(
-        metrics=scores.metrics(
-            space.classes, _motion_name(domain), device_name(device), _seconds_to_decode(domain, videos), checkpoint
-        ),
+        metrics=scores.metrics(space.classes, _motion_name(domain), timing, checkpoint),
         confusion=scores.accuracy.counts.numpy(),
         classes=tuple(space.classes),
         strips=gallery.strips,
@@ -187,12 +187,16 @@ class _Scores:
         self.frames = 0
         self.seconds: list[float] = []
 
-    def metrics(
-        self, classes: tuple[str, ...], motion: str | None, device: str, decoding: float, checkpoint: Mapping[str, str]
-    ) -> dict[str, Any]:
-        """The metrics dictionary of `Evaluation`; `decoding` is the seconds it takes to decode a frame."""
+    @property
+    def seconds_a_frame(self) -> float:
+        """What the network took, on average."""
         timed = self.seconds[WARM_UP if len(self.seconds) > 2 * WARM_UP else 0 :]
-        network = max(sum(timed) / len(timed), 1e-9)
+        return sum(timed) / len(timed)
+
+    def metrics(
+        self, classes: tuple[str, ...], motion: str | None, timing: Mapping[str, Any], checkpoint: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """The metrics dictionary of `Evaluation`; `timing` is its frames_per_second."""
         measured = self.consistency.pixels > 0
         return {
             "miou": _number(self.accuracy.miou(leave_out=self.leave_out)),
@@ -212,17 +216,14 @@ class _Scores:
             "video_consistency": {
                 **{f"vc{window}": _number(self.video.vc(window)) for window in self.video.windows},
                 **{f"vec{window}": _number(self.video.vec(window)) for window in self.video.windows},
+                **{f"vec{window}_matrix": _number(self.video.vec(window, "matrix")) for window in self.video.windows},
                 **{f"windows{window}": self.video.counted(window) for window in self.video.windows},
             },
             "label_free": {
                 "entropy": _number(self.label_free.entropy()),
                 "neighbourhood_density": _number(self.label_free.density()),
             },
-            "frames_per_second": {
-                "network": round(1 / network, 2),
-                "with_decoding": round(1 / (network + decoding), 2),
-                "device": device,
-            },
+            "frames_per_second": dict(timing),
             "frames": self.frames,
             "checkpoint": dict(checkpoint),
         }
@@ -289,16 +290,6 @@ def _resized(labels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     if labels.shape[-2:] == size:
         return labels
     return F.interpolate(labels[:, None].float(), size, mode="nearest-exact")[:, 0].long()
-
-
-def _seconds_to_decode(domain: Domain, videos: tuple[Video, ...]) -> float:
-    """Mean seconds to read one frame and bring it to the network's size, over a few frames (labels not counted)."""
-    frames = [frame for video in videos for frame in video.frames]
-    chosen = frames[:: max(1, len(frames) // DECODED)][:DECODED]
-    start = time.perf_counter()
-    for frame in chosen:
-        frame_to_tensor(domain.manifest.image(frame.image), domain.size)
-    return (time.perf_counter() - start) / len(chosen)
 
 
 def _motion_name(domain: Domain) -> str | None:

@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from crossfade.data.loading import frame_to_tensor
+from crossfade.motion.estimators import build_estimator
 from crossfade.motion.field import Motion
+from crossfade.motion.parameters import MotionParameters
+from crossfade.motion.validity import forward_backward_validity
 from crossfade.networks.base import upsample
 from crossfade.temporal.video_network import Stream, VideoNetwork
 
@@ -83,6 +86,23 @@ def frame_logits(state: Stream, frame: Tensor, motion: Motion | None, device: to
 def labels_at(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, K, h, w) logits → (B, H, W) int64 class ids at `size`."""
     return upsample(logits, size).argmax(1)
+
+
+def estimated_motion(parameters: MotionParameters) -> MotionBetween:
+    """A function (now, previous) → motion now → previous with forward-backward validity, of the estimator named.
+
+    Raises:
+        UserError: it looks at no frame, or its weights are missing.
+    """
+    found = build_estimator(parameters)
+    tolerance = (parameters.relative_tolerance, parameters.absolute_tolerance)
+
+    def between(now: np.ndarray, previous: np.ndarray) -> Motion:
+        forward = torch.from_numpy(found.estimate(now, previous))[None]
+        backward = torch.from_numpy(found.estimate(previous, now))[None]
+        return Motion(forward, forward_backward_validity(forward, backward, *tolerance))
+
+    return between
 
 
 def prefetched(items: Iterable[Item], ahead: int) -> Iterator[Item]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -17,12 +16,9 @@ from crossfade.data.video import BROWSER_CODEC, FAST_CODEC, VideoWriter, open_fr
 from crossfade.device import choose_device, device_name
 from crossfade.errors import UserError
 from crossfade.files import atomic_folder
-from crossfade.inference import MotionBetween, stream
+from crossfade.inference import MotionBetween, estimated_motion, stream
 from crossfade.model_folder import load_model
-from crossfade.motion.estimators import build_estimator
-from crossfade.motion.field import Motion
 from crossfade.motion.parameters import MotionParameters
-from crossfade.motion.validity import forward_backward_validity
 from crossfade.temporal.video_network import VideoNetwork
 
 FOLDER_RATE = 12.0
@@ -95,21 +91,9 @@ def predict_video(request: Request, progress: bool = True) -> Summary:
     return Summary(done, time.perf_counter() - start, network_seconds, device_name(device))
 
 
-def estimated_motion(estimator: str) -> MotionBetween:
-    """A function (now, previous) → motion now → previous with forward-backward validity, of the named estimator."""
-    found = build_estimator(MotionParameters(estimator=estimator))
-
-    def between(now: np.ndarray, previous: np.ndarray) -> Motion:
-        forward = torch.from_numpy(found.estimate(now, previous))[None]
-        backward = torch.from_numpy(found.estimate(previous, now))[None]
-        return Motion(forward, forward_backward_validity(forward, backward))
-
-    return between
-
-
 def _motion(name: str | None, network: VideoNetwork) -> MotionBetween | None:
     wanted = name or ("dis" if network.uses_motion else "none")
-    return None if wanted == "none" else estimated_motion(wanted)
+    return None if wanted == "none" else estimated_motion(MotionParameters(estimator=wanted))
 
 
 def _check_targets(request: Request) -> None:

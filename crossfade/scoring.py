@@ -21,6 +21,7 @@ from crossfade.temporal.video_network import VideoNetwork
 from crossfade.tracking import NoTracker, Tracker, open_tracker
 
 HEADLINES = ("miou", "pixel_accuracy")
+LIVE = ("with_decoding", "with_motion", "with_both")
 
 
 def score(place: Place, params: Params, pair_name: str, recipe: str, seed: int, device: str | None = None) -> str:
@@ -52,7 +53,7 @@ def score(place: Place, params: Params, pair_name: str, recipe: str, seed: int, 
     )
     source = open_domain(place, pair_name, pair, SOURCE, (pair.source_split,))
     gap, features = measure_gap({"before": reference.network, "after": model.network}, source, domain, chosen)
-    result = replace(result, metrics=result.metrics | {"domain_gap": gap}, features=features)
+    result = replace(result, metrics=result.metrics | {"network": run["network"], "domain_gap": gap}, features=features)
     result.save(pictures)
     write_json(metrics_file, result.metrics)
     # A failed evaluation stays in DVC's hands; MLflow is told only of whole ones.
@@ -99,7 +100,9 @@ def _record(tracker: Tracker, result: Evaluation, pictures: Path) -> None:
         f"eval/{name}": value for name, value in result.metrics["video_consistency"].items() if "windows" not in name
     }
     numbers["eval/domain_gap"] = result.metrics["domain_gap"]["after"]
-    numbers["eval/frames_per_second"] = result.metrics["frames_per_second"]["network"]
+    speed = result.metrics["frames_per_second"]
+    numbers["eval/frames_per_second"] = speed["network"]
+    numbers |= {f"eval/frames_per_second_{name}": speed[name] for name in LIVE}
     tracker.metrics({name: value for name, value in numbers.items() if value is not None})
     scored = result.metrics["frames"] > 0
     if scored:

@@ -5,11 +5,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import jaccard_score
 from toy_video import COLOURS, reader, scene, video_on_disk
 
 from crossfade.data.video import open_frames
 from crossfade.evaluation import Options, evaluate
+from crossfade.metrics.video_consistency import VideoConsistency
 
 LAST = {"which": "last", "rule": "no selection"}
 
@@ -53,7 +55,8 @@ def test_video_consistency_needs_labels_in_a_row(tmp_path):
     domain = video_on_disk(tmp_path / "dense")
     metrics = evaluate(reader(), domain, checkpoint=LAST).metrics["video_consistency"]
     assert (metrics["vc8"], metrics["vec8"], metrics["windows8"]) == (1.0, 1.0, 1)
-    assert (metrics["vc16"], metrics["vec16"], metrics["windows16"]) == (None, None, 0)
+    assert (metrics["vc16"], metrics["vec16"], metrics["vec16_matrix"], metrics["windows16"]) == (None, None, None, 0)
+    assert metrics["vec8_matrix"] == 1.0
     (video,) = domain.videos
     slow = tuple(replace(frame, time=float(k)) for k, frame in enumerate(video.frames))  # one frame a second
     gaps = tuple(replace(frame, label=None if k == 3 else frame.label) for k, frame in enumerate(video.frames))
@@ -63,10 +66,17 @@ def test_video_consistency_needs_labels_in_a_row(tmp_path):
         assert (found["vc8"], found["vec8"], found["windows8"]) == (None, None, 0)
 
 
-def test_speed_is_told_with_and_without_decoding(tmp_path):
-    speed = evaluate(reader(), video_on_disk(tmp_path), checkpoint=LAST).metrics["frames_per_second"]
-    assert 0 < speed["with_decoding"] < speed["network"]
-    assert "threads" in speed["device"]
+def test_the_two_readings_of_vec_are_both_kept(tmp_path):
+    network = reader(wrong=(1, 0, 2, 3))  # red and green, each taken for the other
+    found = evaluate(network, video_on_disk(tmp_path, frames=9), checkpoint=LAST).metrics["video_consistency"]
+    metric = VideoConsistency(4)
+    for k in range(9):
+        truth = torch.from_numpy(scene(k).astype(np.int64))
+        truth[0] = 255
+        metric.update(torch.tensor([1, 0, 2, 3, *[0] * 252])[truth], truth)
+    metric.end_video()
+    assert found["vec8"] == pytest.approx(metric.vec(8), abs=1e-6)
+    assert found["vec8_matrix"] == pytest.approx(metric.vec(8, "matrix"), abs=1e-6)
 
 
 def test_without_motion_consistency_is_unknown_not_zero(tmp_path):

@@ -23,7 +23,9 @@ def told(root: Path, **more) -> Path:
     for k, path in enumerate(sorted(found.rglob("*.json"))):
         numbers = json.loads(path.read_text())
         numbers["temporal_consistency"] |= {"vspw": 0.7, "etc": 0.6}
-        numbers["video_consistency"] = {"vc8": 0.9, "vc16": None, "vec8": 0.3, "vec16": None}
+        vec = {"vec8": 0.3, "vec16": None, "vec8_matrix": 0.25, "vec16_matrix": None}
+        numbers["video_consistency"] = {"vc8": 0.9, "vc16": None, **vec}
+        numbers["frames_per_second"] |= {"with_motion": 8.0, "with_both": 6.5}
         numbers["label_free"] = {"entropy": 0.5 - numbers["miou"] / 2, "neighbourhood_density": float((k * 5) % 7)}
         numbers["domain_gap"] = {"before": 1.9, "after": 1.9 - k / 100}
         path.write_text(json.dumps(numbers | more.get(path.parent.name, {})))
@@ -43,30 +45,42 @@ def made(root: Path) -> Path:
 
 def test_only_what_was_measured_becomes_a_column(tmp_path):
     told(tmp_path)
-    apart, steady, gap, chosen = sheets(read_results("toy", tmp_path / "metrics" / "toy"))
-    assert steady.header == ["recipe", "TC", "agreement", "TC (VSPW)", "TC (ETC)", "VC8", "VEC8 †"]
-    assert steady.rows[0] == [
-        "source_only",
-        *["80.0 ± 0.0"] * 2,
-        "70.0 ± 0.0",
-        "60.0 ± 0.0",
-        "90.0 ± 0.0",
-        "30.0 ± 0.0",
-    ]
+    apart, steady, video, gap, chosen, speed = sheets(read_results("toy", tmp_path / "metrics" / "toy"))
+    assert steady.header == ["recipe", "TC", "agreement", "TC (VSPW)", "TC (ETC)"]
+    assert steady.rows[0] == ["source_only", *["80.0 ± 0.0"] * 2, "70.0 ± 0.0", "60.0 ± 0.0"]
+    assert video.header == ["recipe", "VC8", "VEC8 †", "VEC8 ‡"]
+    assert video.rows[0] == ["source_only", "90.0 ± 0.0", "30.0 ± 0.0", "25.0 ± 0.0"]
+    assert speed.header == ["recipe", "network alone", "with decoding", "with motion", "with both"]
+    assert speed.rows[0] == ["source_only", "12.5 ± 0.0", "9.0 ± 0.0", "8.0 ± 0.0", "6.5 ± 0.0"]
     assert apart.rows[2] == ["stcl", "source_only, adabn", "–"]  # all runs are equally consistent
     assert gap.header == ["recipe", "before", "after"]
     assert gap.rows[1][:2] == ["adabn", "1.90 ± 0.00"]
     assert len(chosen.rows) == 4
-    assert any("provisional" in line for line in steady.notes)
+    assert any("provisional" in line and "†" in line and "‡" in line for line in video.notes)
 
 
 def test_runs_from_before_these_were_measured_are_still_reported(tmp_path):
     found, _ = write(tmp_path)
-    _, steady, ranking = sheets(read_results("toy", found))
+    _, steady, ranking, speed = sheets(read_results("toy", found))
     assert steady.header == ["recipe", "TC", "agreement"]
     assert [row[0] for row in ranking.rows] == ["consistency over motion, high"]
     assert ranking.rows[0][1] == "–"  # all runs are equally consistent
+    assert speed.header == ["recipe", "network alone", "with decoding"]
+    assert any("not timed when these were evaluated" in line for line in speed.notes)
     assert "domain-gap" not in (made(tmp_path) / "index.html").read_text()
+    row = next(csv.DictReader((tmp_path / "report" / "comparison.csv").open()))
+    assert (row["frames_per_second_with_decoding"], row["frames_per_second_with_motion"], row["vec8_matrix"]) == (
+        "9",
+        "",
+        "",
+    )
+
+
+def test_motion_that_nobody_can_estimate_is_a_dash(tmp_path):
+    unknown = {"network": 20.0, "with_decoding": 9.0, "with_motion": None, "with_both": None, "device": "toy"}
+    found = told(tmp_path, stcl={"frames_per_second": unknown})
+    speed = sheets(read_results("toy", found))[-1]
+    assert next(row for row in speed.rows if row[0] == "stcl")[3:] == ["–", "–"]
 
 
 def test_what_the_seeds_tell_apart(tmp_path):
@@ -132,7 +146,7 @@ def test_few_runs_are_not_ranked(tmp_path):
 
 
 def test_the_clouds_are_the_network_before_and_every_recipe_s_after(tmp_path):
-    found = told(tmp_path)
+    found = told(tmp_path, **{name: {"network": "lite0"} for name in MIOU})
     comparison = read_results("toy", found)
     folders = {r.name: tmp_path / "evaluations" / "toy" / r.name / "seed-0" for r in comparison.recipes}
     clouds = read_clouds(comparison, folders)
@@ -142,11 +156,34 @@ def test_the_clouds_are_the_network_before_and_every_recipe_s_after(tmp_path):
     assert np.array_equal(clouds[2].source_classes, arrays["after_source_classes"])
 
 
+def test_every_network_has_its_own_panel_from_before(tmp_path):
+    found = told(tmp_path, **{name: {"network": "wide" if name == "stcl" else "lite0"} for name in MIOU})
+    comparison = read_results("toy", found)
+    folders = {r.name: tmp_path / "evaluations" / "toy" / r.name / "seed-0" for r in comparison.recipes}
+    clouds = read_clouds(comparison, folders)
+    titles = [c.title.split(": gap")[0] for c in clouds]
+    assert titles == ["before: lite0", "before: wide", "adabn", "stcl", "oracle"]
+    assert np.array_equal(clouds[1].target, np.load(folders["stcl"] / "features.npz")["before_target_vectors"])
+
+
+def test_a_network_whose_name_was_not_written_down_is_told_by_its_recipes(tmp_path):
+    comparison = read_results("toy", told(tmp_path))
+    folders = {r.name: tmp_path / "evaluations" / "toy" / r.name / "seed-0" for r in comparison.recipes}
+    same = folders["source_only"] / "features.npz"
+    for name in ("adabn", "oracle"):
+        arrays = dict(np.load(folders[name] / "features.npz"))
+        arrays |= {key: value for key, value in np.load(same).items() if key.startswith("before")}
+        np.savez(folders[name] / "features.npz", **arrays)
+    titles = [c.title.split(": gap")[0] for c in read_clouds(comparison, folders)]
+    assert titles[:2] == ["before: network of source_only, adabn, oracle", "before: network of stcl"]
+
+
 def test_the_report_shows_them_all(tmp_path):
     told(tmp_path)
     folder = made(tmp_path)
     text, page = (folder / "comparison.md").read_text(), (folder / "index.html").read_text()
-    for title in ("Steadiness over time, %", "Domain gap", "Which score without labels would have chosen well"):
+    steadiness = ("Steadiness over time, %", "Steadiness over 8 and 16 frames, %")
+    for title in (*steadiness, "Domain gap", "Speed, frames/s", "Which score without labels would have chosen well"):
         assert f"## {title}\n" in text
         assert f"<h2>{title}</h2>" in page
     assert "(figures/domain-gap.png)" in text
@@ -154,3 +191,6 @@ def test_the_report_shows_them_all(tmp_path):
     assert 'alt="Domain gap"' in page
     row = next(r for r in csv.DictReader((folder / "comparison.csv").open()) if r["recipe"] == "stcl")
     assert (row["tc_vspw"], row["vc8"], row["vc16"], row["domain_gap_before"]) == ("0.7", "0.9", "", "1.9")
+    assert (row["vec8"], row["vec8_matrix"], row["vec16_matrix"]) == ("0.3", "0.25", "")
+    speeds = [row[f"frames_per_second{more}"] for more in ("", "_with_decoding", "_with_motion", "_with_both")]
+    assert speeds == ["12.5", "9", "8", "6.5"]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,29 +39,54 @@ class Cloud:
 
 
 def read_clouds(comparison: Comparison, folders: Mapping[str, Path]) -> list[Cloud]:
-    """The network before adaptation, then every recipe's, from the features.npz of its evaluation; none where missing.
+    """Every network before adaptation, then after each recipe, from the features.npz of its evaluation.
+
+    Recipes of one network share its panel from before. Where there are several networks, each such panel says whose it
+    is: the network's name, or, where an older evaluation did not write that down, the recipes'.
 
     Args:
         comparison: the results.
-        folders: {recipe: evaluation folder of one seed}.
+        folders: {recipe: evaluation folder of one seed}; recipes without the file have no panel.
     """
-    clouds: list[Cloud] = []
+    before: dict[str | bytes, tuple[list[str], _Panel]] = {}
+    after: list[tuple[str, _Panel]] = []
     for recipe in comparison.recipes:
         path = folders[recipe.name] / "features.npz"
         if not path.is_file():
             continue
+        metrics = recipe.runs[min(recipe.runs)]
         with np.load(path) as arrays:
-            for when in ("before", "after"):
-                if (when == "before" and clouds) or (when == "after" and recipe.name == BASELINE):
-                    continue
-                parts = [arrays[f"{when}_{side}_{what}"] for what in ("vectors", "classes") for side in SIDES]
-                gap = recipe.runs[min(recipe.runs)].get("domain_gap", {}).get(when)
-                name = "before adaptation" if when == "before" else recipe.name
-                title = name if gap is None else f"{name}: gap {gap:.2f}"
-                parts = [part[np.unique(np.linspace(0, len(part) - 1, SHOWN).round().astype(int))] for part in parts]
-                if min(len(part) for part in parts) > 2 and parts[0].shape[1] > 1:
-                    clouds.append(Cloud(title, *parts))
-    return clouds
+            panels = {when: _panel(arrays, metrics, when) for when in ("before", "after")}
+        network = metrics.get("network") or panels["before"].parts[1].tobytes()
+        before.setdefault(network, ([], panels["before"]))[0].append(recipe.name)
+        if recipe.name != BASELINE:
+            after.append((recipe.name, panels["after"]))
+    titled = []
+    for network, (recipes, panel) in before.items():
+        whose = network if isinstance(network, str) else "network of " + ", ".join(recipes)
+        titled.append(("before adaptation" if len(before) == 1 else f"before: {whose}", panel))
+    return [panel.cloud(title) for title, panel in [*titled, *after] if panel.can_be_shown]
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """What is read for one panel: vectors of both sides, classes of both sides, and the distance if it is known."""
+
+    parts: list[np.ndarray]
+    gap: float | None
+
+    @property
+    def can_be_shown(self) -> bool:
+        return min(len(part) for part in self.parts) > 2 and self.parts[0].shape[1] > 1
+
+    def cloud(self, title: str) -> Cloud:
+        return Cloud(title if self.gap is None else f"{title}: gap {self.gap:.2f}", *self.parts)
+
+
+def _panel(arrays: Mapping[str, np.ndarray], metrics: Mapping[str, Any], when: str) -> _Panel:
+    parts = [arrays[f"{when}_{side}_{what}"] for what in ("vectors", "classes") for side in SIDES]
+    parts = [part[np.unique(np.linspace(0, len(part) - 1, SHOWN).round().astype(int))] for part in parts]
+    return _Panel(parts, metrics.get("domain_gap", {}).get(when))
 
 
 def gap_figure(clouds: list[Cloud], classes: list[str], colours: Mapping[str, tuple[int, int, int]]) -> "Figure":

@@ -19,16 +19,27 @@ TEMPORAL: dict[str, tuple[str, Read]] = {
     "agreement": ("agreement", _within("temporal_consistency", "agreement")),
     "tc_vspw": ("TC (VSPW)", _within("temporal_consistency", "vspw")),
     "tc_etc": ("TC (ETC)", _within("temporal_consistency", "etc")),
+}
+"""Temporal consistency beside the headline's: column of the CSV → title, and where it stands in a run's metrics."""
+VIDEO: dict[str, tuple[str, Read]] = {
     "vc8": ("VC8", _within("video_consistency", "vc8")),
     "vc16": ("VC16", _within("video_consistency", "vc16")),
     "vec8": ("VEC8 †", _within("video_consistency", "vec8")),
     "vec16": ("VEC16 †", _within("video_consistency", "vec16")),
+    "vec8_matrix": ("VEC8 ‡", _within("video_consistency", "vec8_matrix")),
+    "vec16_matrix": ("VEC16 ‡", _within("video_consistency", "vec16_matrix")),
 }
-"""The temporal metrics beside the headline's: column of the CSV → title, and where it stands in a run's metrics."""
+"""Video consistency, likewise."""
 GAP: dict[str, tuple[str, Read]] = {
     "domain_gap_before": ("before", _within("domain_gap", "before")),
     "domain_gap_after": ("after", _within("domain_gap", "after")),
 }
+SPEED: dict[str, tuple[str, Read]] = {
+    "frames_per_second_with_decoding": ("with decoding", _within("frames_per_second", "with_decoding")),
+    "frames_per_second_with_motion": ("with motion", _within("frames_per_second", "with_motion")),
+    "frames_per_second_with_both": ("with both", _within("frames_per_second", "with_both")),
+}
+"""What a live video needs beside the network, likewise."""
 GAP_FIGURE = "domain-gap.png"
 
 
@@ -55,8 +66,8 @@ class Sheet:
 
 def sheets(comparison: Comparison) -> list[Sheet]:
     """Those that have anything to say for this pair."""
-    made = (_told_apart(comparison), _temporal(comparison), _gap(comparison), _rankings(comparison))
-    return [sheet for sheet in made if sheet is not None]
+    makers = (_told_apart, _temporal, _video, _gap, _rankings, _speed)
+    return [sheet for make in makers if (sheet := make(comparison)) is not None]
 
 
 def _told_apart(comparison: Comparison) -> Sheet | None:
@@ -80,8 +91,8 @@ def _temporal(comparison: Comparison) -> Sheet | None:
     if not shown:
         return None
     notes = [
-        "None of these but VEC asks whether the prediction is right: one class everywhere scores 100. Read them beside "
-        "the mIoU.",
+        "None of these asks whether the prediction is right: one class everywhere scores 100. Read them beside the "
+        "mIoU.",
     ]
     if comparison.motion:
         notes.append(
@@ -89,12 +100,22 @@ def _temporal(comparison: Comparison) -> Sheet | None:
             "keep their class. TC (VSPW), TC (ETC): the published forms, which count hidden pixels too, with their own "
             f"sampling, but with `{comparison.motion}` motion: not to be compared with published numbers."
         )
-    if "vc8" in shown:
-        notes += [
-            "VC8, VC16: of the pixels whose true class stays over 8 or 16 frames, the share whose prediction stays.",
-            "† VEC: stays and is right, as IoU by class; provisional, its published definition could not be checked.",
-        ]
     return _sheet("Steadiness over time, %", comparison, shown, notes, scale=100, digits=1)
+
+
+def _video(comparison: Comparison) -> Sheet | None:
+    shown = _known(comparison, VIDEO)
+    if not shown:
+        return None
+    notes = [
+        "VC8, VC16: of the pixels whose true class stays over 8 or 16 frames, the share whose prediction stays, right "
+        "or wrong: one class everywhere scores 100.",
+        "VEC: stays and is right. † as the mean over windows of the IoU by class of what stays in truth and what stays "
+        "in the prediction; ‡ as the mIoU of all windows' pixels together whose truth stays, a prediction that does "
+        "not being wrong. Both are provisional: the published definition could not be checked, so put neither beside "
+        "published numbers.",
+    ]
+    return _sheet("Steadiness over 8 and 16 frames, %", comparison, shown, notes, scale=100, digits=1)
 
 
 def _gap(comparison: Comparison) -> Sheet | None:
@@ -106,6 +127,31 @@ def _gap(comparison: Comparison) -> Sheet | None:
         "points are alike; how far apart the heaps lie means little.",
     ]
     return _sheet("Domain gap", comparison, shown, notes, scale=1, digits=2, figure=GAP_FIGURE) if shown else None
+
+
+def _speed(comparison: Comparison) -> Sheet | None:
+    shown = _known(comparison, SPEED)
+    if not shown:
+        return None
+    alone: dict[str, tuple[str, Read]] = {"network": ("network alone", _within("frames_per_second", "network"))}
+    device = comparison.recipes[0].first["frames_per_second"]["device"]
+    notes = [
+        f"Frames a second on {device}, one frame at a time, parts timed apart and added up; `crossfade predict`, which "
+        "prepares frames while the network works, is faster. Network alone: its motion is there already. With "
+        "decoding: the frame is read and shrunk first, its motion still there.",
+        "A machine that does other work meanwhile makes all of it slower.",
+    ]
+    if "frames_per_second_with_motion" in shown:
+        notes.insert(
+            1,
+            "With motion: a network that looks back over motion has it estimated first, both ways with their check, at "
+            "the network's size; one that needs none, or finds its own as DAVSS does, is as fast as alone. – such a "
+            "network on exact or published motion, which nobody can estimate for a new video. With both: with motion "
+            "and decoding, what a camera would see.",
+        )
+    else:
+        notes.insert(1, "What motion costs was not timed when these were evaluated: evaluate again to know.")
+    return _sheet("Speed, frames/s", comparison, {**alone, **shown}, notes, scale=1, digits=1)
 
 
 def _known(comparison: Comparison, columns: Mapping[str, tuple[str, Read]]) -> dict[str, tuple[str, Read]]:

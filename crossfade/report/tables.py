@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crossfade.report.results import BASELINE, BOUND, Comparison, Recipe, Value
-from crossfade.report.sheets import GAP, TEMPORAL, sheets
+from crossfade.report.sheets import GAP, SPEED, TEMPORAL, VIDEO, sheets
 
 PIXELS = "pixels %"
 
@@ -101,7 +101,7 @@ def reading(comparison: Comparison) -> list[str]:
         )
     first = comparison.recipes[0].first
     speed = first["frames_per_second"]
-    lines.append(f"Frames/s: the network alone, one frame at a time, on {speed['device']}.")
+    lines.append(f"Frames/s: the network alone, its motion already there, one frame at a time, on {speed['device']}.")
     return lines
 
 
@@ -199,7 +199,7 @@ def csv_text(comparison: Comparison) -> str:
     """comparison.csv: one row a recipe and seed, fractions in [0, 1], empty where unknown; left-out recipes say why."""
     header = ["pair", "recipe", "seed", "miou", "published_miou", "pixel_accuracy", "temporal_consistency", "motion"]
     header += ["entropy", "neighbourhood_density", "frames_per_second", "gap_closed", "checkpoint"]
-    further = {**TEMPORAL, **GAP}
+    further = {**TEMPORAL, **VIDEO, **GAP, **SPEED}
     header += [*further, *(f"iou_{c}" for c in comparison.classes), "left_out"]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import entropy
 from sklearn.metrics.pairwise import cosine_similarity
 
 from crossfade.metrics.label_free import LabelFreeScores, neighbourhood_density
@@ -15,6 +16,14 @@ def test_entropy_is_zero_when_sure_and_one_when_not():
         scores = LabelFreeScores()
         scores.update(logits)
         assert scores.entropy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_entropy_is_scipy_s_over_the_most_there_can_be():
+    p = np.random.default_rng(0).dirichlet(np.full(7, 0.3), (3, 8, 9)).astype(np.float32)
+    scores = LabelFreeScores()
+    scores.update(torch.from_numpy(p).permute(0, 3, 1, 2).log())
+    assert scores.entropy() == pytest.approx(float((entropy(p, axis=-1) / math.log(7)).mean()), rel=1e-5)
+    assert 0.2 < scores.entropy() < 0.8
 
 
 def test_density_is_the_paper_s():
