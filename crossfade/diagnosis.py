@@ -20,6 +20,7 @@ from crossfade.data.manifest import Frame
 from crossfade.errors import UserError
 from crossfade.methods.base import Guess
 from crossfade.metrics.accuracy import ConfusionMatrix
+from crossfade.metrics.oracle import Refinement, best_of, refinement
 
 
 def is_asked_for() -> bool:
@@ -66,25 +67,41 @@ class Diagnosis:
             self.domain, [guess.names[k] for k in known], Placement(*(part[known] for part in guess.placement))
         )
         labels, confidence = guess.labels[known].cpu(), guess.confidence[known].detach().float().cpu()
-        truth = torch.where(labels == IGNORE, IGNORE, truth)
-        self._matrix.update(torch.where(labels == IGNORE, 0, labels), truth)
-        self._confidence += float(confidence[truth != IGNORE].double().sum())
+        counted = torch.where(labels == IGNORE, IGNORE, truth)
+        self._matrix.update(torch.where(labels == IGNORE, 0, labels), counted)
+        self._confidence += float(confidence[counted != IGNORE].double().sum())
+        if guess.own is None or guess.warped is None:
+            self._kept += refinement(labels, labels, truth)
+            return
+        own, warped = guess.own[known].cpu(), guess.warped[known].cpu()
+        self._kept += refinement(own, labels, truth)
+        self._own.update(own, truth)
+        self._best.update(best_of(own, warped, truth), truth)
 
     def numbers(self) -> dict[str, float]:
         """What was seen since they were last asked for; empty when that was nothing.
 
         Returns:
-            diagnosis/pl_miou: mIoU of the pseudo labels; diagnosis/pl_accuracy: share that is right;
-            diagnosis/pl_confidence: mean confidence of the same pixels (above the accuracy: too sure); all in [0, 1].
+            diagnosis/pl_miou: mIoU of the pseudo labels, over the pixels that have one; diagnosis/pl_accuracy: share of
+            them that is right; diagnosis/pl_confidence: mean confidence of the same pixels (above the accuracy: too
+            sure); diagnosis/pl_kept: share of the pixels that have one at all, the rest being ignored (few may be right
+            for being easy). Of a labeller that looks at the frame and, over motion, at the one before, besides, over
+            all pixels: diagnosis/pl_miou_before: mIoU of what it says of the frame itself; diagnosis/pl_bound: mIoU if
+            the truth chose the better of the two at each pixel, which no choice between them can exceed;
+            diagnosis/pl_found: share of what was right of the frame itself that refinement keeps. All in [0, 1];
+            what there is no pixel for is left out.
         """
         pixels = self._matrix.pixels
         found = {
-            "diagnosis/pl_miou": self._matrix.miou(),
-            "diagnosis/pl_accuracy": self._matrix.pixel_accuracy(),
-            "diagnosis/pl_confidence": self._confidence / pixels if pixels else math.nan,
+            "pl_miou": self._matrix.miou(),
+            "pl_accuracy": self._matrix.pixel_accuracy(),
+            "pl_confidence": self._confidence / pixels if pixels else math.nan,
+            "pl_kept": self._kept.kept,
         }
+        if self._own.pixels:
+            found |= {"pl_miou_before": self._own.miou(), "pl_bound": self._best.miou(), "pl_found": self._kept.found}
         self._forget()
-        return found if pixels else {}
+        return {f"diagnosis/{name}": value for name, value in found.items() if math.isfinite(value)}
 
     def _truth(self, domain: Domain, names: list[str], placement: Placement) -> Tensor:
         """(N, H, W) int64 true labels as the labeller's clips show them."""
@@ -98,5 +115,7 @@ class Diagnosis:
         return transform(Clip(blank, labels, {}, tuple(names)), *placement).labels_now
 
     def _forget(self) -> None:
-        self._matrix = ConfusionMatrix(0 if self.domain is None else len(self.domain.label_space.classes))
+        classes = 0 if self.domain is None else len(self.domain.label_space.classes)
+        self._matrix, self._own, self._best = (ConfusionMatrix(classes) for _ in range(3))
+        self._kept = Refinement()
         self._confidence = 0.0

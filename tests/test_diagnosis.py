@@ -53,12 +53,17 @@ class Record(NoTracker):
         self.seen[step] = values
 
 
-def trained(root, name, diagnose, domain):
+WARPED = {"labels": {"labeller": "self", "over_motion": "agreement", "weighting": "none"}}
+ALWAYS = {"diagnosis/pl_miou", "diagnosis/pl_accuracy", "diagnosis/pl_confidence", "diagnosis/pl_kept"}
+OVER_MOTION = {"diagnosis/pl_miou_before", "diagnosis/pl_bound"}  # and pl_found, where anything was right
+
+
+def trained(root, name, diagnose, domain, settings=None):
     torch.manual_seed(0)
     frame = ToyFrame(4)
     kind = "none" if name == "quadmix" else "fusion"
     network = VideoNetwork(frame, TEMPORAL[kind](frame, 4))
-    method = build_method(name, SETTINGS.get(name, {}), network, CLASSES)
+    method = build_method(name, settings or SETTINGS.get(name, {}), network, CLASSES)
     tracker, parameters = Record(), TrainingParameters(steps=4, batch=2)
     knobs = Knobs(device="cpu", log_every=2, figure_every=0, diagnosis=Diagnosis(domain if diagnose else None))
     sides = dataset_for(domain, method.source_needs), dataset_for(domain, method.target_needs)
@@ -67,19 +72,30 @@ def trained(root, name, diagnose, domain):
     return {"student": method.network.state_dict(), "deployed": method.deployed().state_dict()}, tracker.seen
 
 
-@pytest.mark.parametrize("name", ["self_training", "tps", "stcl", "mic", "quadmix", "pixmatch"])
-def test_the_weights_are_the_same_bit_for_bit_and_the_numbers_are_logged(tmp_path, name):
+@pytest.mark.parametrize(
+    "name, settings, expected",
+    [
+        *((name, None, ALWAYS) for name in ("self_training", "stcl", "mic", "quadmix", "pixmatch")),
+        ("tps", None, ALWAYS | OVER_MOTION),
+        ("pixmatch", WARPED, ALWAYS | OVER_MOTION),
+        ("stcl", {**SETTINGS["stcl"], "labels": {"over_motion": "average"}}, ALWAYS | OVER_MOTION),
+        ("tps", {"labels": {"labeller": "self", "over_motion": "warped", "fill": "ignore"}}, ALWAYS),
+    ],
+)
+def test_the_weights_are_the_same_bit_for_bit_and_the_numbers_are_logged(tmp_path, name, settings, expected):
     domain = target(tmp_path / "data")
-    without, silent = trained(tmp_path, name, False, domain)
-    with_it, told = trained(tmp_path, name, True, domain)
+    without, silent = trained(tmp_path, name, False, domain, settings)
+    with_it, told = trained(tmp_path, name, True, domain, settings)
     for which, state in without.items():
         for key, value in state.items():
             assert torch.equal(value, with_it[which][key]), (which, key)
     assert list(told) == [2, 4]
     for step, values in told.items():
         added = values.keys() - silent[step].keys()
-        assert added == {"diagnosis/pl_miou", "diagnosis/pl_accuracy", "diagnosis/pl_confidence"}
+        assert added - {"diagnosis/pl_found"} == expected
         assert all(0 <= values[key] <= 1 for key in added)
+        if expected >= OVER_MOTION:
+            assert values["diagnosis/pl_bound"] >= values["diagnosis/pl_miou_before"]
         assert values["loss/total"] == silent[step]["loss/total"]
 
 
@@ -114,7 +130,41 @@ def test_the_numbers_are_scikit_learn_s_over_the_pixels_that_got_a_label(tmp_pat
     assert numbers["diagnosis/pl_miou"] == pytest.approx(by_class.mean())
     assert numbers["diagnosis/pl_accuracy"] == pytest.approx(accuracy_score(truth, prediction))
     assert numbers["diagnosis/pl_confidence"] == pytest.approx(confidence.numpy()[counted].mean(), rel=1e-5)
+    assert numbers["diagnosis/pl_kept"] == pytest.approx(counted.sum() / (clip.labels_now != 255).sum().item())
     assert diagnosis.numbers() == {}  # asked once, forgotten
+
+
+def test_the_bound_chooses_by_the_truth_between_the_frame_s_own_label_and_the_warped_one(tmp_path):
+    domain = target(tmp_path)
+    clip = collate([ClipDataset(domain, labels=True)[k] for k in (1, 2)])
+    rng = np.random.default_rng(0)
+    own = torch.from_numpy(rng.integers(0, 3, (2, 32, 48)))
+    warped = torch.from_numpy(np.where(rng.random((2, 32, 48)) < 0.2, 255, rng.integers(0, 3, (2, 32, 48))))
+    said = torch.where((own != warped) & (warped != 255), 255, own)  # agreement
+    diagnosis = Diagnosis(domain)
+    for k in range(2):
+        part = slice(k, k + 1)
+        guess = Guess(clip.names[part], said[part], torch.ones(1, 32, 48), nowhere(1), own[part], warped[part])
+        diagnosis.see(guess)
+    numbers = diagnosis.numbers()
+    known = (clip.labels_now != 255).numpy()
+    truth, own, warped, said = (labels.numpy()[known] for labels in (clip.labels_now, own, warped, said))
+    best = np.where((own == truth) | (warped == truth), truth, own)
+
+    def miou(labels):
+        return jaccard_score(truth, labels, labels=range(3), average="macro")
+
+    assert numbers["diagnosis/pl_miou_before"] == pytest.approx(miou(own))
+    assert numbers["diagnosis/pl_bound"] == pytest.approx(miou(best))
+    assert miou(own) + 0.1 < miou(best) < 0.9
+    assert numbers["diagnosis/pl_kept"] == pytest.approx((said != 255).mean())
+    assert numbers["diagnosis/pl_found"] == pytest.approx((said[own == truth] == truth[own == truth]).mean())
+
+
+def test_a_filter_that_drops_everything_is_seen(tmp_path):
+    diagnosis = Diagnosis(target(tmp_path))
+    diagnosis.see(Guess(("train/a/1",), torch.full((1, 32, 48), 255), torch.zeros(1, 32, 48), nowhere(1)))
+    assert diagnosis.numbers() == {"diagnosis/pl_kept": 0.0}
 
 
 def test_labels_of_the_evaluation_split_are_never_read(tmp_path, monkeypatch):

@@ -47,12 +47,16 @@ class Guess:
         labels: (B, H, W) int64 pseudo labels of "now", 255 = none.
         confidence: (B, H, W).
         placement: how the clips were mirrored and zoomed before they were labelled.
+        own, warped: (B, H, W) int64, of a labeller that looks at both: what it says of the frame itself, and what it
+            says of the frame before brought here over motion (255 where motion is not valid); `labels` is made of them.
     """
 
     names: tuple[str, ...]
     labels: Tensor
     confidence: Tensor
     placement: Placement
+    own: Tensor | None = None
+    warped: Tensor | None = None
 
 
 @dataclass

@@ -24,7 +24,7 @@ from crossfade.data.augment import (
 )
 from crossfade.data.clip import Clip
 from crossfade.errors import UserError
-from crossfade.methods.base import ClipNeeds, Guess, StepOutput
+from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.parts.batch_norm import train_mode
 from crossfade.methods.parts.figures import mixed_figure
 from crossfade.methods.parts.labeller import LabelledMethod, LabelParameters
@@ -108,7 +108,7 @@ class PixMatch(LabelledMethod):
         terms |= more
         scalars: dict[str, float | Tensor] = {"sure": sure, "confidence": confidence.mean()}
         figures = {"view": mixed_figure({"view": (view.frames, view.labels)}, self.num_classes)} if draw else {}
-        return StepOutput(terms, scalars, figures, Guess(target.names, labels, confidence, placement))
+        return StepOutput(terms, scalars, figures, pseudo.guess(target.names, placement))
 
     def _perturbed(self, target: Clip, style: Tensor, labels: Tensor, weight: Tensor) -> Mixed:
         """The perturbed view: frames, labels, motion and weights; all frames of a clip are perturbed alike."""

@@ -29,7 +29,7 @@ from crossfade.data.augment import (
 from crossfade.data.clip import IGNORE, Clip
 from crossfade.data.loading import ClipDataset
 from crossfade.errors import UserError
-from crossfade.methods.base import ClipNeeds, Guess, StepOutput
+from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.parts.batch_norm import copy_statistics, train_mode
 from crossfade.methods.parts.category_alignment import AlignmentParameters, CategoryAlignment, View
 from crossfade.methods.parts.class_sampling import RareClassParameters, source_weights
@@ -196,8 +196,7 @@ class STCL(LabelledMethod):
         terms |= masked_terms(self.network, clean, pseudo.labels[:, -1], weight, p.masked, p.aux_weight)
         if p.alignment.on and target_view is not None:
             terms |= self.aligner.terms(self.network, source_view, target_view)
-        guess = Guess(target.names, pseudo.labels[:, -1], pseudo.confidence[:, -1], placement)
-        return StepOutput(terms, scalars, figures, guess)
+        return StepOutput(terms, scalars, figures, pseudo.guess(target.names, placement))
 
     def state_dict(self) -> dict[str, Any]:
         """Teacher, thresholds, frozen labeller, bank, remembered centroids, templates."""

@@ -23,7 +23,7 @@ from crossfade.data.augment import (
     transform,
 )
 from crossfade.data.clip import Clip
-from crossfade.methods.base import ClipNeeds, Guess, StepOutput
+from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.parts.batch_norm import train_mode
 from crossfade.methods.parts.figures import mixed_figure
 from crossfade.methods.parts.labeller import LabelledMethod, LabelParameters
@@ -107,4 +107,4 @@ class TPS(LabelledMethod):
         if draw:
             assert labelled.labels is not None
             figures = {"target": mixed_figure({"target": (frames, labelled.labels)}, self.num_classes)}
-        return StepOutput(terms, scalars, figures, Guess(target.names, labels, confidence, placement))
+        return StepOutput(terms, scalars, figures, pseudo.guess(target.names, placement))

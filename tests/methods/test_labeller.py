@@ -10,7 +10,7 @@ from toy_network import CLASSES, toy_clip, toy_video
 from crossfade.methods import METHODS, build_method, weigh_classes
 from crossfade.methods.parts.labeller import Labeller, LabelParameters, PseudoLabels
 from crossfade.methods.parts.pseudo_labels import combine_over_motion, running_thresholds
-from crossfade.metrics.oracle import only_true, refinement
+from crossfade.metrics.oracle import best_of, only_true, refinement
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,12 +88,36 @@ def test_the_oracle_keeps_what_is_true():
     before, after = torch.tensor([[0, 1, 1, 2]]), torch.tensor([[0, 255, 1, 2]])
     assert only_true(before, truth).tolist() == [[0, 1, 255, 255]]
     score = refinement(before, after, truth)
-    assert (score.kept, score.true, score.bound, score.found) == pytest.approx((2 / 3, 1 / 2, 2 / 3, 1 / 2))
+    for sums in (score, score + score, refinement(before, after, torch.full_like(truth, 255)) + score):
+        assert (sums.kept, sums.true, sums.bound, sums.found) == pytest.approx((2 / 3, 1 / 2, 2 / 3, 1 / 2))
+    assert (score + score).pixels == 2 * score.pixels == 6
+    assert best_of(before, torch.tensor([[2, 255, 2, 0]]), truth).tolist() == [[0, 1, 2, 2]]
+
+
+def test_the_two_labels_that_a_label_over_motion_is_made_of_are_handed_out():
+    raw = {"labels": {"labeller": "self", "over_motion": "max_confidence", "mirror": 0.0}}
+    network = toy_video()
+    for name, value in network.named_parameters():
+        if name.endswith("weight") and value.dim() == 4:
+            value.data.normal_(generator=torch.Generator().manual_seed(0))
+    method = build_method("tps", raw, network, CLASSES)
+    target = toy_clip(method.target_needs)
+    found = method.labeller.label(method.network.eval(), target, 1)
+    now = found.labels[:, -1]
+    alone = build_method("tps", {"labels": {**raw["labels"], "over_motion": "now"}}, toy_video(), CLASSES)
+    told = alone.labeller.label(method.network, target, 1)
+    assert torch.equal(found.own, told.labels[:, -1])
+    assert (told.own, told.warped) == (None, None)
+    assert ((now == found.own) | (now == found.warped)).all()
+    assert torch.equal(found.warped != 255, target.motion[2, 1].valid[:, 0] & (found.warped != 255))
+    assert (found.warped == 255).any()
+    assert 0 < (now == found.own).float().mean() < 1
 
 
 def test_nothing_that_trains_can_reach_the_oracle():
+    """The diagnosis may, which methods cannot import (test_arrows.py)."""
     for path in (ROOT / "crossfade").rglob("*.py"):
-        if path.parent.name == "metrics":
+        if path.parent.name == "metrics" or path.name == "diagnosis.py":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             names = [node.module] if isinstance(node, ast.ImportFrom) else []

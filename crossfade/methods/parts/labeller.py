@@ -9,8 +9,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from crossfade.data.augment import Placement
 from crossfade.data.clip import IGNORE, Clip
-from crossfade.methods.base import Method
+from crossfade.methods.base import Guess, Method
 from crossfade.methods.parts.pseudo_labels import (
     OverMotion,
     Weighting,
@@ -90,11 +91,18 @@ class PseudoLabels:
             never warped.
         confidence: (B, T, H, W).
         disagreement: share of validly warped pixels that the frame itself calls differently; None where not known.
+        own, warped: (B, H, W), the two that now's labels were made of, see `Guess`; None where it was not two.
     """
 
     labels: Tensor
     confidence: Tensor
     disagreement: Tensor | None
+    own: Tensor | None = None
+    warped: Tensor | None = None
+
+    def guess(self, names: tuple[str, ...], placement: Placement) -> Guess:
+        """Now's, for a diagnosis."""
+        return Guess(names, self.labels[:, -1], self.confidence[:, -1], placement, self.own, self.warped)
 
 
 class Labeller:
@@ -204,12 +212,12 @@ def pseudo_labels(
             warped = _turned(warped, legacy and mirrored)
             valid = motion.valid & inside
     labels, confidence = combine_over_motion(own, warped, valid, parameters.over_motion, thresholds, rare)
-    disagreement = None
+    disagreement = here = there = None
     if own is not None and warped is not None and valid is not None:
-        differ = valid[:, 0] & (own.argmax(1) != warped.argmax(1))
-        disagreement = differ.sum() / valid.sum().clamp_min(1)
+        here, there = own.argmax(1), warped.argmax(1).masked_fill(~valid[:, 0], IGNORE)
+        disagreement = (valid[:, 0] & (here != there)).sum() / valid.sum().clamp_min(1)
     if frames == 1:
-        return PseudoLabels(labels[:, None], confidence[:, None], disagreement)
+        return PseudoLabels(labels[:, None], confidence[:, None], disagreement, here, there)
     assert previous is not None
     told = [(labels, confidence)]
     for at in range(last - 1, last - frames, -1):
@@ -221,7 +229,7 @@ def pseudo_labels(
         scores, label = (previous if parameters.conf_previous == "raw_logit" else previous.softmax(1)).max(1)
         told.append((label, scores))
     every, sure = (torch.stack(values[::-1], 1) for values in zip(*told, strict=True))
-    return PseudoLabels(every, sure, disagreement)
+    return PseudoLabels(every, sure, disagreement, here, there)
 
 
 def _fused(network: VideoNetwork, outputs: dict[int, FrameOutput], clip: Clip, at: int) -> Tensor:
