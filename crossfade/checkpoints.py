@@ -6,12 +6,15 @@ import logging
 import pickle
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from crossfade.errors import UserError
 from crossfade.files import atomic_path
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 KEEP = 2
 """How many are kept: the newest, and one to fall back to if it turns out damaged."""
@@ -114,6 +117,18 @@ def newest_checkpoint(
             f"every checkpoint in {_folder(folder, rank)} is damaged (the last: {damaged[0].name}): delete the folder "
             "to start this training from the beginning"
         )
+    return None
+
+
+def newest_common(folder: Path, fingerprint: str, accelerator: "Accelerator") -> tuple[int, dict[str, Any]] | None:
+    """The newest checkpoint that every rank of a training has, as `newest_checkpoint`."""
+    rank, newest = accelerator.process_index, None
+    for _ in range(KEEP):
+        found = newest_checkpoint(folder, fingerprint, rank, newest)
+        steps = accelerator.gather(torch.tensor([found[0] if found else 0], device=accelerator.device))
+        newest = int(steps.min())
+        if int(steps.max()) == newest:
+            return found
     return None
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
-from crossfade.checkpoints import KEEP, newest_checkpoint, save_checkpoint
+from crossfade.checkpoints import newest_common, save_checkpoint
 from crossfade.data.batches import batches
 from crossfade.data.clip import Clip
 from crossfade.data.loading import ClipDataset
@@ -26,6 +26,7 @@ from crossfade.errors import UserError
 from crossfade.methods.base import Method, StepOutput
 from crossfade.optimisation import OptimiserParameters, build_optimiser, set_learning_rate
 from crossfade.progress import StepProgress
+from crossfade.snapshots import Snapshots
 from crossfade.tracking import NoTracker, Tracker
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Knobs:
         workers: processes that read ahead.
         compile: torch.compile the per-frame network.
         diagnosis: is told of every pseudo label, and what it says is logged; see there.
+        snapshots: shows somebody what would be deployed if the training ended now and then; see there.
         checkpoint_every, log_every, figure_every: steps; figure_every 0 = no figures.
     """
 
@@ -74,6 +76,7 @@ class Knobs:
     workers: int = 0
     compile: bool = False
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
+    snapshots: Snapshots = field(default_factory=Snapshots)
     checkpoint_every: int = 100
     log_every: int = 10
     figure_every: int = 100
@@ -145,7 +148,7 @@ def train(
 
     optimiser = build_optimiser(network, parameters.optimiser)
     fingerprint = _fingerprint(method, parameters, seed, world, identity)
-    found = _newest_common(folder, fingerprint, accelerator)
+    found = newest_common(folder, fingerprint, accelerator)
     if found:
         first, state = found
         network.load_state_dict(state["network"])
@@ -195,20 +198,9 @@ def train(
                     tracker.figure(name, figure, step + 1)
             if (step + 1) % knobs.checkpoint_every == 0 or last:
                 save(step + 1)
+            knobs.snapshots.take(step + 1, total, method, lambda copied: once(copied.finish, 2))
     once(method.finish, 2)
     return first
-
-
-def _newest_common(folder: Path, fingerprint: str, accelerator: "Accelerator") -> tuple[int, dict[str, Any]] | None:
-    """The newest checkpoint that every rank has."""
-    rank, newest = accelerator.process_index, None
-    for _ in range(KEEP):
-        found = newest_checkpoint(folder, fingerprint, rank, newest)
-        steps = accelerator.gather(torch.tensor([found[0] if found else 0], device=accelerator.device))
-        newest = int(steps.min())
-        if int(steps.max()) == newest:
-            return found
-    return None
 
 
 def _numbers(output: StepOutput, loss: torch.Tensor, lr: float, what: str, step: int) -> dict[str, float]:
