@@ -18,7 +18,9 @@ from crossfade.temporal.video_network import VideoNetwork
 DECODED = 20
 """Frames whose decoding is timed."""
 PAIRS = 6
-"""Pairs of frames whose motion is timed, after one that warms up."""
+"""Pairs of frames whose motion is timed, after one that warms up …"""
+PATIENCE = 5.0
+"""… or fewer, once that took as many seconds: a large estimator without a GPU is slow."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,15 +86,18 @@ def seconds_of_motion(network: VideoNetwork, domain: Domain) -> float | None:
         return None
     try:
         between = estimated_motion(parameters)
-        images = [(domain.image(video, k), domain.image(video, k - 1)) for video, k in pairs]
-        between(*images[0])
-        start = time.perf_counter()
-        for now, previous in images:
+        seconds: list[float] = []
+        for video, k in (pairs[0], *pairs):
+            now, previous = domain.image(video, k), domain.image(video, k - 1)
+            start = time.perf_counter()
             between(now, previous)
+            seconds.append(time.perf_counter() - start)
+            if sum(seconds) > PATIENCE and len(seconds) > 1:
+                break
     except UserError as error:
         _log.warning("how fast it is with motion is left out: %s", error)
         return None
-    return (time.perf_counter() - start) / len(images)
+    return sum(seconds[1:]) / len(seconds[1:])
 
 
 def _estimator_of(domain: Domain) -> MotionParameters | None:

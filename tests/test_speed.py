@@ -130,6 +130,14 @@ def test_the_tracker_is_told_what_is_known(tmp_path):
         assert record.told["eval/vec8_matrix"] == 1.0
 
 
+def test_a_slow_estimator_is_not_waited_for(tmp_path, monkeypatch):
+    domain, calls = on_estimated_motion(tmp_path, estimator="dis"), []
+    monkeypatch.setattr(speed, "PATIENCE", 0.0)
+    monkeypatch.setattr(speed, "estimated_motion", lambda _: lambda *images: calls.append(images))
+    assert seconds_of_motion(reader(fusion=True), domain) >= 0
+    assert len(calls) == 2
+
+
 @pytest.mark.parametrize("few", [1, 3])
 def test_few_frames_are_enough(tmp_path, few, monkeypatch):
     monkeypatch.setattr(speed, "PAIRS", few)

@@ -136,8 +136,8 @@ def _speed(comparison: Comparison) -> Sheet | None:
     alone: dict[str, tuple[str, Read]] = {"network": ("network alone", _within("frames_per_second", "network"))}
     device = comparison.recipes[0].first["frames_per_second"]["device"]
     notes = [
-        f"Frames a second on {device}, one frame at a time, parts timed apart and added up; `crossfade predict`, which "
-        "prepares frames while the network works, is faster. Network alone: its motion is there already. With "
+        f"Frames a second on {device}, one frame at a time, parts timed apart and added up; `crossfade predict` "
+        "prepares frames while the network works, and may be faster. Network alone: its motion is there already. With "
         "decoding: the frame is read and shrunk first, its motion still there.",
         "A machine that does other work meanwhile makes all of it slower.",
     ]
@@ -145,8 +145,9 @@ def _speed(comparison: Comparison) -> Sheet | None:
         notes.insert(
             1,
             "With motion: a network that looks back over motion has it estimated first, both ways with their check, at "
-            "the network's size; one that needs none, or finds its own as DAVSS does, is as fast as alone. – such a "
-            "network on exact or published motion, which nobody can estimate for a new video. With both: with motion "
+            "the network's size; one that needs none, or finds its own as DAVSS does, is as fast as alone. –: it looks "
+            "back over exact or published motion, which nobody can estimate for a new video, or was evaluated before "
+            "this was timed. With both: with motion "
             "and decoding, what a camera would see.",
         )
     else:
