@@ -109,6 +109,7 @@ def predict(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """`crossfade evaluate`: prints the headlines and the IoU of each class."""
+    from crossfade.data.labels import load_label_space
     from crossfade.experiment import Place
     from crossfade.files import write_json
     from crossfade.params import read_params
@@ -118,20 +119,21 @@ def evaluate(options: argparse.Namespace) -> int:
         raise UserError(f"{options.out} exists and is not an empty folder: choose a new one for --out")
     if options.json is not None and options.json.is_dir():
         raise UserError(f"{options.json} is a folder: give --json a file")
-    result = score_folder(Place(), read_params(), options.pair, options.model, options.device)
-    numbers = result.metrics
-    speed, checkpoint = numbers["frames_per_second"], " · ".join(numbers["checkpoint"].values())
+    params = read_params()
+    result = score_folder(Place(), params, options.pair, options.model, options.device)
+    numbers, unscored = result.metrics, load_label_space(params.pairs[options.pair].label_space).unscored
+    speed, checkpoint = numbers["frames_per_second"], numbers["checkpoint"]
+    told = f" ({checkpoint['which']}, {checkpoint['rule']})" if checkpoint else ""
     shares = {
         "mIoU": numbers["miou"],
         "pixel accuracy": numbers["pixel_accuracy"],
         "temporal consistency": numbers["temporal_consistency"]["value"],
         "VC8": numbers["video_consistency"]["vc8"],
     }
-    print(
-        f"{options.model} on {options.pair}: {numbers['frames']} labelled frames"
-        + f" ({checkpoint})" * bool(checkpoint)
-    )
-    for name, share in (*shares.items(), *((f"IoU {name}", share) for name, share in numbers["iou"].items())):
+    print(f"{options.model} on {options.pair}: {numbers['frames']} labelled frames{told}")
+    for name, share in numbers["iou"].items():
+        shares[f"IoU {name}" + (" (not scored)" if name in unscored else "")] = share
+    for name, share in shares.items():
         print(f"{name:<24}" + ("     –" if share is None else f"{100 * share:6.1f} %"))
     print(f"{'frames/s':<24}{speed['network']:6.1f}   ({speed['with_decoding']:.1f} with decoding, {speed['device']})")
     if options.json is not None:

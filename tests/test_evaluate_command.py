@@ -38,7 +38,7 @@ def project(tmp_path, monkeypatch):
         manifest = replace(manifest, data_set=name, labels="camvid11")
         manifest.save(Place().data(name))
         write_motion(Place().motion(name), 8, SIZE)
-    pairs = {"toys": PAIR, "bare": PAIR | {"target": "bare"}, "later": PAIR}
+    pairs = {"toys": PAIR, "void": PAIR | {"label_space": "camvid12"}, "bare": PAIR | {"target": "bare"}, "later": PAIR}
     splits = {"val": {"videos": 1, "frames": 8}}
     data_sets = {n: {"kind": "street", "look": "plain", "seed": 1, "splits": splits} for n in ("toy", "bare")}
     params = {
@@ -52,7 +52,7 @@ def project(tmp_path, monkeypatch):
         "recipes": {"source_only": {"network": "tiny", "method": {"name": "supervised"}}},
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    for name in ("toys", "bare"):
+    for name in ("toys", "void", "bare"):
         index_pair(Place(), name, Pair.model_validate(pairs[name]))
     return tmp_path
 
@@ -63,7 +63,9 @@ def trained(folder, space="camvid11", size=SIZE, temporal="fusion", **notes):
     network = NetworkParameters(kind="deeplab", pretrained=False, channels=16, skip_channels=8)
     parameters = ModelParameters(network=network, temporal=temporal)
     known = load_label_space(space)
-    save_model(folder, build_video_network(parameters, len(known.classes)), parameters, known, size, **notes)
+    built = build_video_network(parameters, len(known.classes))
+    torch.nn.init.normal_(built.frame.classifier.weight, std=20)  # or it would see one class everywhere
+    save_model(folder, built, parameters, known, size, **notes)
     return folder
 
 
@@ -104,12 +106,19 @@ def test_an_imported_model_at_its_own_size(project, capsys):
     imported = ["import-weights", "etc", "etc.pth", "--out", "imported", "--label-space", "camvid11", "--size"]
     assert main([*imported, *map(str, size)]) == 0
     assert main(["evaluate", "imported", "--pair", "toys", "--device", "cpu", "--json", "numbers.json"]) == 0
-    assert "(etc.pth · imported)" in capsys.readouterr().out
+    assert "(etc.pth, imported)" in capsys.readouterr().out
     numbers = json.loads((project / "numbers.json").read_text())
     assert numbers["checkpoint"] == {"which": "etc.pth", "rule": "imported"}
     wanted = found(project / "imported", size).metrics
     assert (numbers["miou"], numbers["label_free"]) == (wanted["miou"], wanted["label_free"])
     assert numbers["label_free"] != found(project / "imported").metrics["label_free"]  # at the pair's size
+
+
+def test_a_class_that_is_not_scored_is_marked(project, capsys):
+    assert main(["evaluate", str(trained(project / "model", "camvid12")), "--pair", "void", "--device", "cpu"]) == 0
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["IoU", "void", "(not", "scored)", "–"] in said
+    assert any(line[:2] == ["IoU", "sky"] and line[-1] == "%" for line in said)
 
 
 def test_a_model_that_says_nothing_of_its_checkpoint(project, capsys):
