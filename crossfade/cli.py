@@ -29,6 +29,14 @@ def parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--browser", action="store_true", help="write VP9, which web browsers play; slower")
     predict.add_argument("--quiet", action="store_true", help="no progress bar")
+    evaluate = commands.add_parser("evaluate", help="score a model, trained or imported, on a pair's evaluation split")
+    evaluate.add_argument(
+        "model", type=Path, metavar="DIR", help="a models/<pair>/<recipe>/seed-<n>, or an imported one"
+    )
+    evaluate.add_argument("--pair", required=True, help="of params.yaml; its index stage has run")
+    evaluate.add_argument("--out", type=Path, metavar="DIR", help="also write tables, strips and a video here")
+    evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers to this file")
+    evaluate.add_argument("--device", help="cpu, cuda, cuda:1 … (default: a GPU if there is one)")
     doctor = commands.add_parser("doctor", help="look for everything that is wrong with the data of a pair")
     doctor.add_argument("pair", nargs="?", help="of params.yaml (default: every pair that is switched on)")
     doctor.add_argument("--all", action="store_true", help="decode every frame, not 200 of each side")
@@ -60,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         commands = {
             "predict": predict,
+            "evaluate": evaluate,
             "shards": shards,
             "labels": labels,
             "doctor": doctor,
@@ -95,6 +104,44 @@ def predict(options: argparse.Namespace) -> int:
         f"decoding and writing, {summary.frames / summary.network_seconds:.1f} the network alone, on {summary.device}"
     )
     print(f"overlay: {options.out}" + (f"; labels: {options.labels}" if options.labels else ""))
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """`crossfade evaluate`: prints the headlines and the IoU of each class."""
+    from crossfade.data.labels import load_label_space
+    from crossfade.experiment import Place
+    from crossfade.files import write_json
+    from crossfade.params import read_params
+    from crossfade.scoring import score_folder
+
+    if options.out is not None and options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
+        raise UserError(f"{options.out} exists and is not an empty folder: choose a new one for --out")
+    if options.json is not None and options.json.is_dir():
+        raise UserError(f"{options.json} is a folder: give --json a file")
+    params = read_params()
+    result = score_folder(Place(), params, options.pair, options.model, options.device)
+    numbers, unscored = result.metrics, load_label_space(params.pairs[options.pair].label_space).unscored
+    speed, checkpoint = numbers["frames_per_second"], numbers["checkpoint"]
+    told = f" ({checkpoint['which']}, {checkpoint['rule']})" if checkpoint else ""
+    shares = {
+        "mIoU": numbers["miou"],
+        "pixel accuracy": numbers["pixel_accuracy"],
+        "temporal consistency": numbers["temporal_consistency"]["value"],
+        "VC8": numbers["video_consistency"]["vc8"],
+    }
+    print(f"{options.model} on {options.pair}: {numbers['frames']} labelled frames{told}")
+    for name, share in numbers["iou"].items():
+        shares[f"IoU {name}" + (" (not scored)" if name in unscored else "")] = share
+    for name, share in shares.items():
+        print(f"{name:<24}" + ("     –" if share is None else f"{100 * share:6.1f} %"))
+    print(f"{'frames/s':<24}{speed['network']:6.1f}   ({speed['with_decoding']:.1f} with decoding, {speed['device']})")
+    if options.json is not None:
+        write_json(options.json, numbers)
+        print(f"numbers: {options.json}")
+    if options.out is not None:
+        result.save(options.out)
+        print(f"tables, strips, video: {options.out}")
     return 0
 
 

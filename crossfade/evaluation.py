@@ -246,7 +246,7 @@ def _evaluate_video(
         native = domain.size if seen.label is None else (seen.label.shape[-2], seen.label.shape[-1])
         start = time.perf_counter()
         logits = frame_logits(streams[0], seen.frame, seen.motion, device)
-        prediction = labels_at(logits, native).cpu()
+        prediction = labels_at(logits, native, networks[0].align_corners).cpu()
         scores.seconds.append(time.perf_counter() - start)
         scores.label_free.update(logits)
         if k > 0 and seen.time - video.frames[k - 1].time > DENSE:

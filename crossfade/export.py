@@ -268,6 +268,7 @@ def _description(
         },
         "frame": "(1, 3, height, width) float32, RGB in [0, 1]",
         "size": list(model.size),
+        "enlargement": {"mode": "bilinear", "align_corners": model.network.align_corners},
         "motion": "flow (1, 2, height, width) in pixels from this frame to the one before; valid: bool, False: unknown",
         "state": {
             name: {"shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch."), "start": 0}

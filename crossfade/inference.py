@@ -73,7 +73,7 @@ def predict_frame(
     state: Stream, frame: Tensor, motion: Motion | None, size: tuple[int, int], device: torch.device | str
 ) -> Tensor:
     """One step of a stream: (1, 3, h, w) frame → (1, H, W) int64 class ids at `size`."""
-    return labels_at(frame_logits(state, frame, motion, device), size)
+    return labels_at(frame_logits(state, frame, motion, device), size, state.network.align_corners)
 
 
 @torch.inference_mode()
@@ -83,9 +83,9 @@ def frame_logits(state: Stream, frame: Tensor, motion: Motion | None, device: to
 
 
 @torch.inference_mode()
-def labels_at(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, K, h, w) logits → (B, H, W) int64 class ids at `size`."""
-    return upsample(logits, size).argmax(1)
+def labels_at(logits: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    """(B, K, h, w) logits → (B, H, W) int64 class ids at `size`; `align_corners` is the video network's."""
+    return upsample(logits, size, align_corners).argmax(1)
 
 
 def estimated_motion(parameters: MotionParameters) -> MotionBetween:

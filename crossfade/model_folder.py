@@ -37,6 +37,11 @@ class Model:
     colours: np.ndarray
     description: dict[str, Any]
 
+    @property
+    def checkpoint(self) -> dict[str, str]:
+        """{"which", "rule"}: which weights these are, chosen by which rule; empty where that is unknown."""
+        return dict(self.description.get("checkpoint", {}))
+
 
 def save_model(
     folder: Path,

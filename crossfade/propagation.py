@@ -62,4 +62,5 @@ def _walk(
             logits = frame_logits(stream, seen.frame, None if first == k else seen.motion, device)
             if seen.label is not None and k - first in metric.distances:
                 native = (seen.label.shape[-2], seen.label.shape[-1])
-                metric.update(labels_at(logits, native).cpu(), seen.label.view(1, *native), k - first)
+                said = labels_at(logits, native, network.align_corners).cpu()
+                metric.update(said, seen.label.view(1, *native), k - first)

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from crossfade.category_features import category_features
+from crossfade.data.labels import load_label_space
 from crossfade.data.loading import Domain
 from crossfade.device import choose_device
+from crossfade.errors import UserError, unknown_name
 from crossfade.evaluation import PUBLISHED, Evaluation, Options, evaluate
 from crossfade.experiment import LEFT_OUT, SOURCE, TARGET, Place, open_domain
 from crossfade.files import atomic_folder, read_json, write_json
@@ -41,12 +43,17 @@ def score(place: Place, params: Params, pair_name: str, recipe: str, seed: int, 
     domain = open_domain(place, pair_name, pair, TARGET, (pair.evaluate_on,))
     run = read_run(folder)
     model = load_model(folder, domain.label_space)
+    if "network" not in run:
+        raise UserError(
+            f"no recipe trained the model in {folder} (there is no run.json): score it with "
+            f"crossfade evaluate {folder} --pair {pair_name}"
+        )
     reference = load_model(place.pretrained(pair_name, run["network"], seed), domain.label_space)
     chosen = choose_device(device)
     result = evaluate(
         model.network,
         domain,
-        checkpoint=model.description["checkpoint"],
+        checkpoint=model.checkpoint,
         reference=reference.network,
         device=chosen,
         options=Options(recipe=recipe),
@@ -63,6 +70,32 @@ def score(place: Place, params: Params, pair_name: str, recipe: str, seed: int, 
     miou, entropy = result.metrics["miou"], result.metrics["label_free"]["entropy"]
     said = f"no labels; entropy {entropy:.1%}" if miou is None else f"mIoU {miou:.1%}"
     return f"{pair_name} {recipe} seed {seed}: {said}"
+
+
+def score_folder(place: Place, params: Params, pair_name: str, folder: Path, device: str | None = None) -> Evaluation:
+    """Evaluate any model folder, a recipe's or an imported one, on a pair's evaluation split; nothing is written.
+
+    Frames are brought to the size that the model works at, whatever the pair's.
+
+    Raises:
+        UserError: no such pair, or not indexed, or without labels there; not a model, or of another label space.
+    """
+    if pair_name not in params.pairs:
+        raise unknown_name("pair", pair_name, params.pairs)
+    pair = params.pairs[pair_name]
+    if not place.side(pair_name, TARGET).is_file():
+        raise UserError(f"{place.side(pair_name, TARGET)} is missing: dvc repro index@{pair_name} first")
+    model = load_model(folder, load_label_space(pair.label_space))
+    domain = open_domain(place, pair_name, pair, TARGET, (pair.evaluate_on,))
+    if not any(frame.label for video in domain.videos for frame in video.frames):
+        raise UserError(
+            f"the split '{pair.evaluate_on}' of {pair.target} has no labels to score a model against: choose another "
+            "pair, or look at what the model says with crossfade predict"
+        )
+    if domain.size != model.size:
+        domain = replace(domain.without_shards(), size=model.size)
+    chosen = choose_device(device)
+    return evaluate(model.network, domain, checkpoint=model.checkpoint, device=chosen)
 
 
 def measure_gap(

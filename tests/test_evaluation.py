@@ -6,12 +6,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.metrics import jaccard_score
 from toy_video import COLOURS, reader, scene, video_on_disk
 
+from crossfade.data.loading import frames_in_order
 from crossfade.data.video import open_frames
 from crossfade.evaluation import Options, evaluate
+from crossfade.metrics.accuracy import ConfusionMatrix
 from crossfade.metrics.video_consistency import VideoConsistency
+from crossfade.propagation import propagation_curve
 
 LAST = {"which": "last", "rule": "no selection"}
 
@@ -93,6 +97,21 @@ def test_labels_are_scored_at_their_own_size(tmp_path):
     assert evaluation.confusion.sum() == 8 * 31 * 48
     assert 0.8 < metrics["pixel_accuracy"] < 1.0
     assert metrics["temporal_consistency"]["pixels"] <= 7 * 8 * 12
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_logits_are_enlarged_as_the_network_says(tmp_path, aligned):
+    domain = replace(video_on_disk(tmp_path), size=(8, 12))
+    network = reader(wrong=(0, 2, 1, 3)).eval()  # or too little would depend on it
+    network.frame.align_corners = aligned
+    (video,) = domain.videos
+    matrix = ConfusionMatrix(4)
+    for seen in frames_in_order(domain, video):
+        logits = network.frame(seen.frame).logits
+        said = F.interpolate(logits, (32, 48), mode="bilinear", align_corners=aligned).argmax(1)
+        matrix.update(said, seen.label.view_as(said))
+    assert np.array_equal(evaluate(network, domain, checkpoint=LAST).confusion, matrix.counts.numpy())
+    assert propagation_curve(network, domain, (0,)).compute() == {0: matrix.miou("either")}
 
 
 def test_a_network_with_memory_is_streamed(tmp_path):

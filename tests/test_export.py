@@ -85,6 +85,20 @@ def test_the_graphs_stream_as_the_network_does(kind, tmp_path, capsys):
             torch.testing.assert_close(player.step(frame, flow, valid), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("propagate", ["warp", "splat"])
+def test_published_fusion_without_validity(propagate, tmp_path):
+    folder = model(tmp_path / "model", "fusion", validity=False, propagate=propagate)
+    exported = export(folder, "torch-export", tmp_path / "graph.pt2")
+    assert exported.difference is not None
+    said = json.loads((tmp_path / "graph.json").read_text())
+    assert said["enlargement"] == {"mode": "bilinear", "align_corners": False}
+
+
+def test_the_graph_says_how_its_logits_are_enlarged(tmp_path):
+    export(model(tmp_path / "model", "davss", interval=1, align_corners=True), "torch-export", tmp_path / "graph.pt2")
+    assert json.loads((tmp_path / "graph.json").read_text())["enlargement"]["align_corners"] is True
+
+
 def test_the_plan_is_the_schedule(tmp_path):
     network = load_model(model(tmp_path, "dtern")).network
     plan = plan_of(network)

@@ -41,7 +41,7 @@ def test_every_labelled_frame_is_scored_at_every_distance_from_a_fresh_start(tmp
                 stream = network.stream()
                 for k in range(end - distance, end + 1):
                     motion = seen[k].motion if k > end - distance else None
-                    said = labels_at(frame_logits(stream, seen[k].frame, motion, "cpu"), (32, 48))
+                    said = labels_at(frame_logits(stream, seen[k].frame, motion, "cpu"), (32, 48), False)
                 naive.update(said, seen[end].label, distance)
     assert measured.compute() == pytest.approx(naive.compute(), nan_ok=True)
     assert measured.compute()[0] == 1.0

@@ -6,7 +6,9 @@ ADVENT = System(
     title="ADVENT",
     sign=("layer5.conv2d_list.0.weight",),
     classifier="layer6.conv2d_list.0.weight",
-    model=lambda _: {"network": {"kind": "deeplab_v2", "head": "layer6"}},
+    model=lambda _: {
+        "network": {"kind": "deeplab_v2", "head": "layer6", "align_corners": True},
+    },
     rename=renamer((r"^(conv1|bn1|layer[1-6])\.", r"frame.\g<0>")),
     published={19: ("cityscapes19", (512, 1024)), 12: ("synthia12", (512, 1024)), 15: ("viper15", (512, 1024))},
 )

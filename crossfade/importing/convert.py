@@ -62,7 +62,8 @@ def import_weights(
     usual = next(iter(chosen.published.values()))
     at = size or chosen.published.get(imported.classes, usual)[1]
     source = {"system": system, "file": file.name, "sha256": sha256(file)}
-    save_model(out, imported.network, imported.parameters, space, at, rule="imported", imported=source)
+    checkpoint = {"which": file.name, "rule": "imported"}
+    save_model(out, imported.network, imported.parameters, space, at, checkpoint=checkpoint, imported=source)
     return imported
 
 

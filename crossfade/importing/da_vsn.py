@@ -1,7 +1,4 @@
-"""DA-VSN (Guan et al., ICCV 2021): the same tensors as TPS.
-
-Its published code pushes the neighbour's logits forward to the nearest pixel; here they are warped backward, as in TPS.
-"""
+"""DA-VSN (Guan et al., ICCV 2021): the same tensors as TPS; the neighbour's logits are pushed forward, not warped."""
 
 from crossfade.importing.base import System, renamer
 
@@ -9,7 +6,10 @@ DA_VSN = System(
     title="DA-VSN",
     sign=("layer6.conv2d_list.0.weight", "sf_layer.weight"),
     classifier="layer6.conv2d_list.0.weight",
-    model=lambda _: {"network": {"kind": "deeplab_v2", "head": "layer6"}, "temporal": "fusion"},
+    model=lambda _: {
+        "network": {"kind": "deeplab_v2", "head": "layer6", "align_corners": True},
+        "temporal": {"kind": "fusion", "validity": False, "propagate": "splat"},
+    },
     rename=renamer((r"^(conv1|bn1|layer[1-6])\.", r"frame.\g<0>"), (r"^sf_layer\.", "temporal.sf_layer.")),
     published={12: ("synthia12", (512, 1024)), 15: ("viper15", (512, 1024))},
 )

@@ -5,7 +5,10 @@ from crossfade.importing.mit import mit_of, mit_rules
 
 
 def _model(state: State) -> dict[str, object]:
-    return {"network": {"kind": "daformer", "encoder": mit_of(state, "model")}, "temporal": "fusion"}
+    return {
+        "network": {"kind": "daformer", "encoder": mit_of(state, "model"), "align_corners": True},
+        "temporal": {"kind": "fusion", "validity": False},
+    }
 
 
 _ASPP = r"^decoder\.fuse_layer\.aspp_modules\.(\d)\."

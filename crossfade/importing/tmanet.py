@@ -1,17 +1,21 @@
 """TMANet (Wang et al., ICIP 2021), an mmcv checkpoint: 418 tensors with two frames of memory, 466 with four.
 
-Its published code aligns corners where logits are enlarged (Cityscapes); crossfade does not.
+Published for Cityscapes it enlarges logits corner-aligned, for CamVid (twelve classes, the void one among them) not.
 """
 
 from crossfade.importing.base import State, System, renamer
+
+CITYSCAPES = 19
+"""Classes."""
 
 
 def _model(state: State) -> dict[str, object]:
     slots = {key.split(".")[3] for key in state if key.startswith("decode_head.memory_key_conv.0.")}
     keys = state["decode_head.query_key_conv.0.conv.weight"].shape[0]
     values = state["decode_head.query_value_conv.0.conv.weight"].shape[0]
+    aligned = state["decode_head.conv_seg.weight"].shape[0] == CITYSCAPES
     return {
-        "network": {"kind": "fcn", "encoder": "resnet50c", "pretrained": False},
+        "network": {"kind": "fcn", "encoder": "resnet50c", "pretrained": False, "align_corners": aligned},
         "temporal": {"kind": "tmanet", "frames": len(slots), "key_channels": keys, "value_channels": values},
     }
 
@@ -34,5 +38,5 @@ TMANET = System(
         (r"^(frame\.embed|temporal\..*)\.conv\.", r"\1.0."),
         (r"^(frame\.embed|temporal\..*)\.bn\.", r"\1.1."),
     ),
-    published={19: ("cityscapes19", (1024, 2048))},
+    published={CITYSCAPES: ("cityscapes19", (1024, 2048)), 12: ("camvid12", (720, 960))},
 )

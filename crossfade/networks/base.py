@@ -33,6 +33,9 @@ class FrameNetwork(nn.Module, ABC):
 
     num_classes: int
 
+    align_corners: bool = False
+    """How its logits are enlarged to an image's size: whether the corners' centres, or the corners, meet."""
+
     @property
     @abstractmethod
     def channels(self) -> dict[int, int]:
@@ -72,8 +75,8 @@ class FrameNetwork(nn.Module, ABC):
         return self.decode({1: image} | self.encode(image, edits))
 
 
-def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear (align_corners False): (B, K, h, w) → (B, K, H, W)."""
+def upsample(logits: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """Bilinear: (B, K, h, w) → (B, K, H, W)."""
     if logits.shape[-2:] == size:
         return logits
-    return F.interpolate(logits, size, mode="bilinear", align_corners=False)
+    return F.interpolate(logits, size, mode="bilinear", align_corners=align_corners)

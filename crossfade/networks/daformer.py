@@ -23,6 +23,7 @@ class DAFormer(EncoderNetwork):
         channels: int = 256,
         dilations: tuple[int, ...] = (1, 6, 12, 18),
         dropout: float = 0.1,
+        align_corners: bool = False,
     ) -> None:
         """Build it.
 
@@ -33,9 +34,11 @@ class DAFormer(EncoderNetwork):
             channels: width of the head.
             dilations: of the branches; 1 stands for a 1x1 convolution, every other for a separable 3x3.
             dropout: of whole channels, before the classifier.
+            align_corners: how its logits are enlarged; True as STCL was published.
         """
         super().__init__()
         self.num_classes = num_classes
+        self.align_corners = align_corners
         self.encoder = Encoder(encoder, 32, pretrained)
         self.levels = sorted(stride for stride in self.encoder.channels if stride >= 4)
         width = channels * len(self.levels)

@@ -68,9 +68,24 @@ class DeepHead(DilatedSum):
 class DeepLabV2(FrameNetwork):
     """ResNet-101 DeepLab-v2 with auxiliary head `layer5` and main head `layer6` (TPS) or `layer7` (STCL)."""
 
-    def __init__(self, num_classes: int, head: Literal["layer6", "layer7"] = "layer7", freeze_bn: bool = True) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        head: Literal["layer6", "layer7"] = "layer7",
+        freeze_bn: bool = True,
+        align_corners: bool = False,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            num_classes: K.
+            head: the main one.
+            freeze_bn: scales and shifts of batch norm are not learned.
+            align_corners: how its logits are enlarged; True as published.
+        """
         super().__init__()
         self.num_classes = num_classes
+        self.align_corners = align_corners
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)

@@ -122,8 +122,8 @@ def create_body(name: str, output_stride: int, pretrained: bool, **options: Any)
         raise unknown_name("encoder", name, [*timm.list_models(), *MIT])
     if pretrained and name in MIT:
         raise UserError(
-            f"there are no free ImageNet weights of encoder '{name}': set pretrained: false, or start from a published "
-            "model (crossfade import-weights)"
+            f"there are no free ImageNet weights of encoder '{name}': set pretrained: false, or take an encoder that "
+            "has them"
         )
     packaged = pretrained and name in PACKAGED
     if name in MIT:

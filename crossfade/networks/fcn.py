@@ -25,9 +25,22 @@ class FCN(EncoderNetwork):
         output_stride: int = 8,
         channels: int = 256,
         dropout: float = 0.1,
+        align_corners: bool = False,
     ) -> None:
+        """Build the network.
+
+        Args:
+            num_classes: K.
+            encoder: a timm model.
+            pretrained: with its ImageNet weights.
+            output_stride: of the encoder.
+            channels: of the head before its classifier.
+            dropout: of whole channels before the classifier.
+            align_corners: how logits are enlarged, a temporal module's too; True as TMANet on Cityscapes.
+        """
         super().__init__()
         self.num_classes = num_classes
+        self.align_corners = align_corners
         self.encoder = Encoder(encoder, output_stride, pretrained, before_last=True)
         self.embed = conv_bn_relu(self.encoder.before_last, channels, 3)
         self.dropout = nn.Dropout2d(dropout)

@@ -41,7 +41,7 @@ class PSPNet(EncoderNetwork):
             channels: of either head before its classifier.
             bins: sides of the pooled maps.
             dropout: of whole channels before either classifier.
-            align_corners: how pooled maps are enlarged; True as published.
+            align_corners: how pooled maps and its logits are enlarged; True as published.
         """
         super().__init__()
         self.num_classes = num_classes

@@ -30,7 +30,7 @@ class XceptionDeepLab(FrameNetwork):
             num_classes: K.
             pretrained: with timm's ImageNet weights of `xception65`.
             dropout: of whole channels after the pyramid.
-            align_corners: how its output is enlarged; True as published.
+            align_corners: how the pyramid's output and its logits are enlarged; True as published.
         """
         super().__init__()
         self.num_classes = num_classes

@@ -17,6 +17,7 @@ def cross_entropy(
     labels: Tensor,
     weights: Tensor | None = None,
     denominator: Denominator = "valid",
+    align_corners: bool = False,
 ) -> Tensor:
     """Mean cross-entropy; 0 (with a gradient of 0) where every pixel is ignored.
 
@@ -26,9 +27,10 @@ def cross_entropy(
         weights: (B, H, W) or (B, 1, 1), factors of the pixels' losses; they do not enter the denominator.
         denominator: divide by the number of pixels that are not ignored, or by all of them (DACS, and mmseg 0.x:
             DTERN, TMANet).
+        align_corners: how logits are upsampled.
     """
     if logits.shape[-2:] != labels.shape[-2:]:
-        logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=False)
+        logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=align_corners)
     losses = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE, reduction="none")
     if weights is not None:
         losses = losses * weights

@@ -45,6 +45,9 @@ class TemporalModule(nn.Module, ABC):
     uses_motion: bool = False
     """Whether the motion between a clip's frames changes the result."""
 
+    align_corners: bool | None = None
+    """How the logits of a stream are enlarged, where the module enlarges some itself; None: as the frame network's."""
+
     schedule: Schedule
     """Which frames' slots are read and kept."""
 

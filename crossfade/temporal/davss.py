@@ -50,7 +50,7 @@ class DAVSS(TemporalModule):
             threshold: a frame whose mean distortion exceeds this becomes a key frame, too.
             width: factor of the channels of the motion and the correction network; 1 as published.
             motion: "own": a motion network of the module's own; "clip": the motion that comes with the clip.
-            align_corners: how maps are resized; True as published.
+            align_corners: how maps are resized, the logits of key frames too; True as published.
 
         Raises:
             ValueError: an argument out of range.

@@ -58,6 +58,12 @@ class VideoNetwork(nn.Module):
         return self.temporal.uses_motion
 
     @property
+    def align_corners(self) -> bool:
+        """How its logits are enlarged to an image's size, those of key frames and all others alike."""
+        own = self.temporal.align_corners
+        return self.frame.align_corners if own is None else own
+
+    @property
     def light(self) -> FrameNetwork:
         """The network that looks at a frame where slots are read: the per-frame one, unless there is a lighter one."""
         return self.frame if self.temporal.light is None else self.temporal.light

@@ -229,6 +229,19 @@ def test_labels_of_another_form_are_refused(tmp_path):
         other.label(ref)
 
 
+def test_camvid12_is_camvid11_behind_a_void_that_is_not_scored():
+    """As TMANet numbers them; a still without a class is void whichever way it is stored."""
+    twelve, eleven = load_label_space("camvid12"), load_label_space("camvid11")
+    assert (twelve.classes, twelve.unscored) == (("void", *eleven.classes), ("void",))
+    assert np.array_equal(twelve.colours[1:], eleven.colours)
+    void = {"camvid11": 11, "camvid12": 0, "camvid32": 31}
+    assert twelve.tables.keys() == eleven.tables.keys()
+    for name, table in eleven.tables.items():
+        shifted = {i: 255 if known == 255 else known + 1 for i, known in table.items()}
+        assert twelve.tables[name] == shifted | ({void[name]: 0} if name in void else {})
+    assert [twelve.tables["camvid12"][i] for i in range(12)] == list(range(12))
+
+
 def test_fence_is_trained_but_not_scored_in_synthia12():
     space = load_label_space("synthia12")
     assert space.unscored == ("fence",)

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from golden_rule import key_list, normal, synthetic, worst
+import torch.nn.functional as F
+from golden_rule import key_list, normal, synthetic, uniform, worst
+from published_forward import block, fused, resampled
 from toy_video import COLOURS, scene
 
 from crossfade.cli import main
@@ -11,6 +13,7 @@ from crossfade.errors import UserError
 from crossfade.importing import IMPORTERS
 from crossfade.importing.convert import converted
 from crossfade.model_folder import load_model
+from crossfade.motion.field import Motion
 
 TOLERANCE = 1e-4
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -37,7 +40,7 @@ def test_dtern(dtern):
         outputs = [network.frame(image(frame)[None]) for frame in normal(7, 4, 3, 96, 128)]
         reading = network.temporal.read(outputs[-1], [network.temporal.encode(output) for output in outputs[:-1]])
         size = reading.logits.shape[-2:]
-        exemplar = torch.nn.functional.interpolate(reading.also["exemplar"][0], size, mode="bilinear")
+        exemplar = F.interpolate(reading.also["exemplar"][0], size, mode="bilinear")
     stack = torch.cat([*(output.logits for output in outputs), reading.logits, exemplar])[None]
     assert worst("dtern_b0", "stage4", torch.cat([output.features[32] for output in outputs])) < TOLERANCE
     assert worst("dtern_b0", "single_frame_logits", outputs[-1].logits) < TOLERANCE
@@ -87,7 +90,7 @@ def test_tmanet_becomes_a_model_that_streams(tmanet, tmp_path, capsys):
     assert main(["import-weights", "tmanet", str(file), "--out", str(out), "--size", "97", "129"]) == 0
     assert "TMANet, 19 classes, 32,112,006 parameters" in capsys.readouterr().out
     model = load_model(out)
-    assert (model.label_space, model.size) == ("cityscapes19", (97, 129))
+    assert (model.label_space, model.size, model.network.align_corners) == ("cityscapes19", (97, 129), True)
     stream = model.network.stream()
     frames = [image(normal(seed, 1, 3, 97, 129)) for seed in (20, 21, 7)]
     with torch.inference_mode():
@@ -109,34 +112,24 @@ def test_frames_and_other_encoders_are_told_from_the_shapes():
 
 
 def test_stcl_vit():
-    """On MiT-B0, whose key names are those of B5."""
+    """On MiT-B0, whose key names are those of B5 and whose features are held against golden numbers above."""
     backbone = {
         k.replace("backbone.", "model."): s for k, s in key_list("dtern_b0").items() if k.startswith("backbone")
     }
     state = synthetic(backbone | daformer_keys(12))
     imported = converted(IMPORTERS["stcl_vit"], state, "file")
-    frame, temporal = imported.network.frame, imported.network.temporal
+    network = imported.network
     assert imported.parameters.network.arguments["encoder"] == "mit_b0"
-    assert torch.equal(temporal.sf_layer.weight, state["decoder.sf_layer.weight"])
+    assert network.align_corners
+    frames, flow = uniform(1, 1, 2, 3, 64, 224), 2 * normal(9, 1, 2, 16, 56)
+    valid = uniform(10, 1, 1, 16, 56) > 0.9  # nobody asked for it
     with torch.no_grad():
-        output = frame(torch.rand(1, 3, 64, 96))
-        maps = []
-        for k, stride in enumerate((4, 8, 16, 32)):
-            tokens = output.features[stride].permute(0, 2, 3, 1)
-            linear = (state[f"decoder.embed_layers.{k}.proj.{name}"] for name in ("weight", "bias"))
-            embedded = torch.nn.functional.linear(tokens, *linear).permute(0, 3, 1, 2)
-            maps.append(torch.nn.functional.interpolate(embedded, (16, 24), mode="bilinear"))
-        levels = torch.cat(maps, 1)
-        x = torch.nn.functional.conv2d(
-            levels, state[f"{ASPP}.2.depthwise_conv.conv.weight"], padding=12, dilation=12, groups=1024
-        )
-        x = normalised(x, state, f"{ASPP}.2.depthwise_conv.bn")
-        x = torch.nn.functional.conv2d(x, state[f"{ASPP}.2.pointwise_conv.conv.weight"])
-        x = normalised(x, state, f"{ASPP}.2.pointwise_conv.bn")
-        torch.testing.assert_close(frame.branches[2](levels), x, rtol=1e-4, atol=1e-4)
-        weight, bias = state["decoder.conv_seg.weight"], state["decoder.conv_seg.bias"]
-        logits = torch.nn.functional.conv2d(output.embedding, weight, bias)
-    torch.testing.assert_close(output.logits, logits, rtol=1e-4, atol=1e-4)
+        output = network.unroll(frames, {(1, 0): Motion(flow, valid)})
+        before, now = (daformer_logits(state, frame.features) for frame in (output.past[-1], output.now))
+        both = fused(state["decoder.sf_layer.weight"], now, before, flow, resampled)
+    assert now.shape[-2:] == (16, 56)
+    torch.testing.assert_close(output.now.logits, now, rtol=0, atol=TOLERANCE * float(now.abs().max()))
+    torch.testing.assert_close(output.logits, both, rtol=0, atol=TOLERANCE * float(both.abs().max()))
 
 
 ASPP = "decoder.fuse_layer.aspp_modules"
@@ -158,7 +151,17 @@ def daformer_keys(classes):
     return keys
 
 
-def normalised(x, state, bn):
-    """Batch norm in eval mode, then ReLU."""
-    parts = (state[f"{bn}.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
-    return torch.nn.functional.batch_norm(x, *parts).relu()
+def daformer_logits(state, features):
+    """DAFormer's head, said again in plain functions: features at strides 4 to 32 → logits at stride 4."""
+    maps = []
+    for k, stride in enumerate((4, 8, 16, 32)):
+        weight, bias = (state[f"decoder.embed_layers.{k}.proj.{name}"] for name in ("weight", "bias"))
+        tokens = F.linear(features[stride].permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
+        maps.append(F.interpolate(tokens, features[4].shape[-2:], mode="bilinear", align_corners=False))
+    levels = torch.cat(maps, 1)
+    branches = [block(state, f"{ASPP}.0", levels)]
+    for k, dilation in ((1, 6), (2, 12), (3, 18)):
+        x = block(state, f"{ASPP}.{k}.depthwise_conv", levels, padding=dilation, dilation=dilation, groups=1024)
+        branches.append(block(state, f"{ASPP}.{k}.pointwise_conv", x))
+    x = block(state, "decoder.fuse_layer.bottleneck", torch.cat(branches, 1), padding=1)
+    return F.conv2d(x, state["decoder.conv_seg.weight"], state["decoder.conv_seg.bias"])

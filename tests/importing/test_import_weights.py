@@ -4,51 +4,25 @@ import pickle
 
 import pytest
 import torch
+from golden_rule import synthetic
+from published_forward import deeplab_keys
 
 from crossfade.cli import main
 from crossfade.errors import UserError
 from crossfade.importing import IMPORTERS
 from crossfade.importing.convert import converted, import_weights, read_state
 from crossfade.model_folder import load_model
-from crossfade.networks.deeplab_v2 import DeepLabV2
-from crossfade.temporal.fusion import ScoreFusion
-
-DEEPLAB_V2 = {"tps": ("layer6", 12), "da_vsn": ("layer6", 15), "stcl": ("layer7", 12), "advent": ("layer6", 19)}
-
-
-def deeplab_v2(system):
-    """A checkpoint as that system publishes it, and the frame network and fusion it is of."""
-    torch.manual_seed(3)
-    head, classes = DEEPLAB_V2[system]
-    frame = DeepLabV2(classes, head).eval()
-    fusion = ScoreFusion(frame, classes)
-    torch.nn.init.normal_(fusion.sf_layer.weight)
-    state = frame.state_dict() | ({} if system == "advent" else fusion.state_dict())
-    return state, frame, fusion
 
 
 @pytest.fixture(scope="module")
 def tps():
-    return deeplab_v2("tps")[0]
+    return synthetic(deeplab_keys("layer6", 12, fusion=True))
 
 
 @pytest.fixture(scope="module")
 def small(tps):
     """A checkpoint with the keys of TPS, each tensor but the classifier cut to nothing."""
     return {key: value if key.startswith("layer6") else value.flatten()[:1].clone() for key, value in tps.items()}
-
-
-@pytest.mark.parametrize("system", DEEPLAB_V2)
-def test_deeplab_v2_systems_keep_their_weights(system):
-    state, frame, _ = deeplab_v2(system)
-    assert len(state) == {"advent": 640, "stcl": 642}.get(system, 641)
-    imported = converted(IMPORTERS[system], state, "file")
-    assert (imported.classes, imported.dropped) == (DEEPLAB_V2[system][1], ())
-    image = torch.rand(1, 3, 64, 96)
-    with torch.no_grad():
-        torch.testing.assert_close(imported.network.frame(image).logits, frame(image).logits)
-    if system != "advent":
-        assert torch.equal(imported.network.temporal.sf_layer.weight, state["sf_layer.weight"])
 
 
 def test_a_file_of_torch_1_2_becomes_a_model_folder(tps, tmp_path, capsys):
@@ -59,7 +33,8 @@ def test_a_file_of_torch_1_2_becomes_a_model_folder(tps, tmp_path, capsys):
     assert main(["import-weights", "tps", str(file), "--out", str(out)]) == 0
     assert "12 classes, 43,827,648 parameters" in capsys.readouterr().out
     model = load_model(out)
-    assert (model.label_space, model.size, model.description["rule"]) == ("synthia12", (512, 1024), "imported")
+    assert (model.label_space, model.size, model.network.align_corners) == ("synthia12", (512, 1024), True)
+    assert model.checkpoint == {"which": file.name, "rule": "imported"}
     assert model.description["imported"]["system"] == "tps"
     loaded = model.network.state_dict()
     assert all(torch.equal(value, loaded[f"{part(key)}.{key}"]) for key, value in tps.items())

@@ -10,6 +10,8 @@ from toy_network import CLASSES, toy_clip, toy_video
 
 from crossfade.errors import UserError
 from crossfade.methods import METHODS, build_method
+from crossfade.methods.base import ClipNeeds
+from crossfade.methods.parts.unroll import supervised_terms
 
 SMALL = {"advent": {"width": 8}, "da_vsn": {"width": 8}}
 TEMPORAL_KINDS = ("none", "fusion", "tmanet", "dtern", "davss")
@@ -144,3 +146,14 @@ def test_unknown_method_and_key():
         build("self_trainin")
     with pytest.raises(ValidationError, match="threshhold"):
         build("self_training", threshhold=0.5)
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_supervised_logits_are_enlarged_as_in_inference(aligned):
+    network, clip = toy_video("none").eval(), toy_clip(ClipNeeds(labels=True))
+    network.frame.align_corners = aligned
+    _, terms = supervised_terms(network, clip, "supervised", 0.0)
+    logits = network.frame(clip.now).logits
+    logits = torch.nn.functional.interpolate(logits, (24, 32), mode="bilinear", align_corners=aligned)
+    expected = torch.nn.functional.cross_entropy(logits, clip.labels_now, ignore_index=255)
+    torch.testing.assert_close(terms["supervised"], expected)

@@ -7,6 +7,7 @@ from crossfade.errors import UserError
 from crossfade.networks import FRAME_NETWORKS, NetworkParameters, build_frame_network
 from crossfade.networks.deeplab_v2 import DeepLabV2
 from crossfade.networks.encoders import packaged_weights
+from crossfade.temporal import ModelParameters, build_video_network
 from crossfade.temporal.fusion import ScoreFusion
 
 SMALL = {
@@ -47,6 +48,13 @@ def named(request):
     torch.manual_seed(0)
     network = build_frame_network(NetworkParameters(kind=request.param, **SMALL[request.param]), 5)
     return request.param, network
+
+
+@pytest.mark.parametrize("kind", ["deeplab_v2", "deeplab_xception", "psp", "daformer", "fcn"])
+def test_logits_are_enlarged_as_asked(kind):
+    for asked in ({}, {"align_corners": True}):
+        parameters = ModelParameters(network=NetworkParameters(kind=kind, **SMALL[kind], **asked))
+        assert build_video_network(parameters, 5).align_corners == bool(asked)
 
 
 @pytest.mark.parametrize("size", [(64, 96), (65, 97)])

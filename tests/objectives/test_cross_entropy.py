@@ -25,6 +25,8 @@ def test_denominators_and_weights():
     big = labels.repeat_interleave(2, 1).repeat_interleave(2, 2)
     up = F.interpolate(logits, (8, 8), mode="bilinear", align_corners=False)
     torch.testing.assert_close(cross_entropy(logits, big), cross_entropy(up, big))
+    up = F.interpolate(logits, (8, 8), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(cross_entropy(logits, big, align_corners=True), cross_entropy(up, big))
 
 
 def shift(u, valid=True):

@@ -1,14 +1,18 @@
 """DAVSS against the published networks' numbers, and what its key frames, its state and its motion are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from golden_rule import key_list, synthetic, uniform, worst
+from golden_rule import key_list, normal, synthetic, uniform, worst
 
 from crossfade.importing import IMPORTERS
 from crossfade.importing.convert import converted
+from crossfade.inference import predict_frame
 from crossfade.motion.field import Motion
 from crossfade.networks import NetworkParameters
+from crossfade.networks.base import upsample
 from crossfade.objectives.propagation import correction_loss, semantic_loss
 from crossfade.temporal import ModelParameters, build_video_network
 
@@ -141,10 +145,22 @@ def test_motion_of_the_clip_in_place_of_a_network():
     assert torch.equal(moved["image"], frames[:, 1])
 
 
-def test_a_still_scene_stays_as_the_heavy_network_saw_it():
-    network, frames = small(motion="clip")
-    stream = network.stream()
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("heavy", [True, False])
+def test_a_still_scene_stays_as_the_heavy_network_saw_it(aligned, heavy):
+    """From one frame to the next nothing moves, whatever the heavy network does by itself and the frames' own size."""
+    network, frames = small(motion="clip", align_corners=aligned)
+    network.frame.align_corners = heavy
+    assert network.align_corners == aligned
+    stream, still = network.stream(), Motion(torch.zeros(1, 2, 64, 96), torch.ones(1, 1, 64, 96) > 0)
     with torch.no_grad():
-        key = stream.step(frames[:, 0], None)
-        again = stream.step(frames[:, 0], Motion(torch.zeros(1, 2, 64, 96), torch.ones(1, 1, 64, 96) > 0))
-    torch.testing.assert_close(again, network.temporal.resized(key, (64, 96)), rtol=1e-4, atol=1e-5)
+        key, again = stream.step(frames[:, 0], None), stream.step(frames[:, 0], still)
+    assert key.shape[-2:] == (16, 24)
+    torch.testing.assert_close(again, upsample(key, (64, 96), network.align_corners), rtol=1e-4, atol=1e-5)
+    # What an evaluation asks for, of classes that change with every few pixels.
+    network.frame.register_forward_hook(lambda *a: replace(a[2], logits=4 * normal(5, 1, 4, 16, 24)))
+    stream = network.stream()
+    for size in ((64, 96), (128, 192), (90, 130)):
+        key, again = (predict_frame(stream, frames[:, 0], motion, size, "cpu") for motion in (None, still))
+        assert (key == again).float().mean() > (0.999 if size == (64, 96) else 0.98)
+        stream = network.stream()

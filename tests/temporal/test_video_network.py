@@ -3,10 +3,15 @@
 import pytest
 import torch
 
+from crossfade.errors import UserError
 from crossfade.motion.field import Motion
+from crossfade.motion.splat import splat
+from crossfade.motion.warp import warp
 from crossfade.networks import NetworkParameters
 from crossfade.temporal import TEMPORAL, ModelParameters, build_video_network
+from crossfade.temporal.fusion import ScoreFusion
 from crossfade.temporal.schedule import KeyFrames
+from crossfade.temporal.video_network import VideoNetwork
 
 SMALL = NetworkParameters(kind="deeplab", pretrained=False, channels=16, skip_channels=8)
 
@@ -82,6 +87,51 @@ def test_where_motion_is_not_valid_the_neighbour_has_no_say():
     with torch.no_grad():
         assert torch.equal(network.unroll(frames, invalid).logits, network.unroll(other, invalid).logits)
         assert not torch.equal(network.unroll(frames, motion).logits, network.unroll(other, motion).logits)
+
+
+def fused(**arguments):
+    """Score fusion that says what the frame before said, and what two frames and some motion give."""
+    network = network_of("fusion").frame
+    fusion = ScoreFusion(network, 4, **arguments)
+    fusion.sf_layer.weight.data = torch.cat([torch.zeros(4, 4), torch.eye(4)], 1)[..., None, None]
+    return VideoNetwork(network, fusion).eval()
+
+
+@pytest.mark.parametrize("propagate", ["warp", "splat"])
+@pytest.mark.parametrize("validity", [True, False])
+def test_how_and_where_the_neighbour_comes_here(validity, propagate):
+    """Motion on the logits' grid; published: no validity, and holes are 0."""
+    network = fused(validity=validity, propagate=propagate)
+    torch.manual_seed(3)
+    frames, flow, valid = torch.rand(2, 2, 3, 64, 96), torch.randn(2, 2, 16, 24) * 3, torch.rand(2, 1, 16, 24) > 0.5
+    with torch.no_grad():
+        output = network.unroll(frames, {(1, 0): Motion(flow, valid)})
+        before, now = output.past[-1].logits, output.now.logits
+        brought, reached = splat(before, flow) if propagate == "splat" else warp(before, flow)
+    assert not reached.all()
+    known = valid & reached if validity else torch.ones_like(valid)
+    torch.testing.assert_close(output.logits, torch.where(known, brought, now))
+    assert validity or bool((output.logits == 0).all(1).any()) == (propagate == "splat")
+
+
+@pytest.mark.parametrize("validity", [True, False])
+def test_motion_that_is_valid_nowhere_is_unknown(validity):
+    """Clips of a batch whose frame before is missing have such motion."""
+    network = fused(validity=validity)
+    frames, valid = torch.rand(2, 2, 3, 64, 96), torch.ones(2, 1, 64, 96, dtype=torch.bool)
+    valid[1] = False
+    with torch.no_grad():
+        output = network.unroll(frames, {(1, 0): Motion(torch.zeros(2, 2, 64, 96), valid)})
+        unknown = network.unroll(frames, {})
+    torch.testing.assert_close(output.logits[0], output.past[-1].logits[0])
+    torch.testing.assert_close(output.logits[1], output.now.logits[1])
+    torch.testing.assert_close(unknown.logits, unknown.now.logits)
+
+
+def test_a_way_to_come_here_that_there_is_not():
+    temporal = {"kind": "fusion", "propagate": "splatt"}
+    with pytest.raises(UserError, match="propagate is 'warp' or 'splat', not 'splatt'"):
+        build_video_network(ModelParameters(network=SMALL, temporal=temporal), 4)
 
 
 @pytest.mark.parametrize("kind", ["fusion", "tmanet", "dtern"])

@@ -154,7 +154,7 @@ def supervised_terms(
     """
 
     def mean(logits: Tensor) -> Tensor:
-        return cross_entropy(logits, clip.labels_now, weights, denominator)
+        return cross_entropy(logits, clip.labels_now, weights, denominator, network.align_corners)
 
     output = run(network, clip.frames, clip.motion)
     loss, total = mean(output.logits), 1.0
