@@ -7,8 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.parts.batch_norm import blend_statistics, statistics_of
-from crossfade.methods.parts.unroll import estimate_statistics, statistics_needs
+from crossfade.methods.parts.unroll import estimate_between, statistics_needs
 
 if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
@@ -54,9 +53,7 @@ class AdaBN(Method):
             UserError: the network has no batch norm.
         """
         assert target is not None
-        known = statistics_of(self.network)
-        estimate_statistics(self.network, target, self.parameters.statistics_batches)
-        blend_statistics(self.network, known, self.parameters.source_share)
+        estimate_between(self.network, target, self.parameters.statistics_batches, self.parameters.source_share)
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
         """Never called: `trains` is False."""

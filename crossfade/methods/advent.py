@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.parts.batch_norm import train_mode
-from crossfade.methods.parts.judges import JudgedMethod, Judges, judged_size
+from crossfade.methods.parts.judges import JudgedMethod, Judges, StatisticsParameters, judged_size
 from crossfade.methods.parts.unroll import needs_of, run, supervised_terms
 from crossfade.networks.base import upsample
 from crossfade.objectives.entropy import entropy_loss, self_information
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crossfade.temporal.video_network import VideoNetwork
 
 
-class AdventParameters(BaseModel):
+class AdventParameters(StatisticsParameters):
     """Parameters of `advent`.
 
     Attributes:
@@ -30,12 +30,8 @@ class AdventParameters(BaseModel):
         discriminator_lr: of Adam (0.9, 0.99); constant here (published: 1e-4, poly over 250,000 steps).
         width: channels of the discriminator's first layer.
         class_balance: power of the inverse class frequency by which pixels with true labels weigh.
-        target_statistics: estimate the batch-norm statistics on the target before and after (not in the paper, whose
-            batch norm is frozen).
-        statistics_batches: batches of target frames for either estimate.
+        target_statistics, statistics_batches, source_share: see StatisticsParameters.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     form: Literal["entropy", "adversarial"] = "adversarial"
     weight: NonNegativeFloat = 1e-3
@@ -43,8 +39,6 @@ class AdventParameters(BaseModel):
     width: PositiveInt = 64
     class_balance: float = Field(default=0.5, ge=0.0, le=1.0)
     aux_weight: NonNegativeFloat = 0.1
-    target_statistics: bool = True
-    statistics_batches: PositiveInt = 60
     source_geometric: GeometricParameters = GeometricParameters()
     target_geometric: GeometricParameters = GeometricParameters(scale=(1.0, 1.25))
     source_photometric: PhotometricParameters = PhotometricParameters()
@@ -59,7 +53,7 @@ class Advent(JudgedMethod):
         if p.form == "adversarial":
             heads = dict.fromkeys(("main", "aux"), len(class_names))
             judges = Judges(heads, p.width, p.discriminator_lr, next(network.parameters()).device)
-        super().__init__(judges, p.statistics_batches if p.target_statistics else 0, network, class_names)
+        super().__init__(judges, p, network, class_names)
 
     @property
     def source_needs(self) -> ClipNeeds | None:

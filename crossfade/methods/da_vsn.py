@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.parts.batch_norm import train_mode
-from crossfade.methods.parts.judges import JudgedMethod, Judges, judged_size
+from crossfade.methods.parts.judges import JudgedMethod, Judges, StatisticsParameters, judged_size
 from crossfade.methods.parts.unroll import frame_before, run, supervised_terms
 from crossfade.motion.field import Motion
 from crossfade.motion.splat import splat
@@ -36,7 +36,7 @@ HEADS = {"main": 1.0, "aux": 0.2}
 """The heads that are judged, and the weight of each."""
 
 
-class DAVSNParameters(BaseModel):
+class DAVSNParameters(StatisticsParameters):
     """Parameters of `da_vsn`.
 
     Attributes:
@@ -50,11 +50,8 @@ class DAVSNParameters(BaseModel):
         discriminator_clip: norm to which the gradient of each discriminator is scaled down; 0 = not.
         width: channels of a discriminator's first layer.
         class_balance: power of the inverse class frequency by which pixels with true labels weigh.
-        target_statistics: estimate the batch-norm statistics on the target before and after.
-        statistics_batches: batches of target frames for either estimate.
+        target_statistics, statistics_batches, source_share: see StatisticsParameters.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     weight: NonNegativeFloat = 1e-3
     spatial: NonNegativeFloat = 1.0
@@ -67,8 +64,6 @@ class DAVSNParameters(BaseModel):
     width: PositiveInt = 64
     class_balance: float = Field(default=0.5, ge=0.0, le=1.0)
     aux_weight: NonNegativeFloat = 0.1
-    target_statistics: bool = True
-    statistics_batches: PositiveInt = 60
     source_geometric: GeometricParameters = GeometricParameters()
     target_geometric: GeometricParameters = GeometricParameters(scale=(1.0, 1.25))
     source_photometric: PhotometricParameters = PhotometricParameters()
@@ -84,7 +79,7 @@ class DAVSN(JudgedMethod):
             shown = {f"{what}_{head}": 2 * len(class_names) for what in ("time", "space") for head in HEADS}
             device = next(network.parameters()).device
             judges = Judges(shown, p.width, p.discriminator_lr, device, p.discriminator_clip)
-        super().__init__(judges, p.statistics_batches if p.target_statistics else 0, network, class_names)
+        super().__init__(judges, p, network, class_names)
         self.past = max(1, network.past)
 
     @property

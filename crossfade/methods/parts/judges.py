@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed
 import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
 from crossfade.data.clip import Clip
 from crossfade.methods.base import Method
 from crossfade.methods.parts.batch_norm import batch_norms
-from crossfade.methods.parts.unroll import estimate_statistics
+from crossfade.methods.parts.unroll import estimate_between
 from crossfade.networks.discriminator import SMALLEST, Discriminator
 
 if TYPE_CHECKING:
@@ -99,28 +100,47 @@ class Judges:
         self.optimiser.load_state_dict(state["optimiser"])
 
 
+class StatisticsParameters(BaseModel):
+    """Whose batch-norm statistics a network has before and after (not in the papers, whose batch norm is fixed).
+
+    Attributes:
+        target_statistics: estimate them on the target before and after.
+        statistics_batches: batches of target frames for either estimate.
+        source_share: share of the source's in them, see `blend_statistics`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target_statistics: bool = True
+    statistics_batches: PositiveInt = 60
+    source_share: float = Field(default=0.5, ge=0.0, lt=1.0)
+
+
 class JudgedMethod(Method, ABC):
     """A method with discriminators: their update, what they keep for a resumed run, statistics of the target."""
 
     def __init__(
-        self, judges: Judges | None, statistics_batches: int, network: "VideoNetwork", class_names: Sequence[str]
+        self,
+        judges: Judges | None,
+        statistics: StatisticsParameters,
+        network: "VideoNetwork",
+        class_names: Sequence[str],
     ) -> None:
         """Set both.
 
         Args:
             judges: the discriminators, if there are any.
-            statistics_batches: batches of target frames on which batch-norm statistics are estimated before and after;
-                0: they are not.
+            statistics: whose batch-norm statistics are estimated before and after.
             network: as in Method.
             class_names: as in Method.
         """
         super().__init__(network, class_names)
         self.judges = judges
-        self.statistics_batches = statistics_batches
+        self.statistics = statistics
 
     def prepare(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
         """Start from the batch-norm statistics of the target, if asked."""
-        self._estimate(target)
+        self._estimate(target, None)
 
     def after_step(self, step: int) -> None:
         """The discriminators' update."""
@@ -129,7 +149,7 @@ class JudgedMethod(Method, ABC):
 
     def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
         """Estimate the statistics on the target, if asked."""
-        self._estimate(target)
+        self._estimate(target, source)
 
     def state_dict(self) -> dict[str, Any]:
         """The discriminators and their optimiser."""
@@ -140,10 +160,11 @@ class JudgedMethod(Method, ABC):
         if self.judges is not None:
             self.judges.load_state_dict(state)
 
-    def _estimate(self, target: Iterable[Clip] | None) -> None:
-        if self.statistics_batches > 0 and batch_norms(self.network):
+    def _estimate(self, target: Iterable[Clip] | None, source: Iterable[Clip] | None) -> None:
+        s = self.statistics
+        if s.target_statistics and batch_norms(self.network):
             assert target is not None
-            estimate_statistics(self.network, target, self.statistics_batches)
+            estimate_between(self.network, target, s.statistics_batches, s.source_share, source)
 
 
 def _told(judged: Tensor, side: float) -> Tensor:

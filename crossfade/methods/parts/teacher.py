@@ -19,14 +19,12 @@ from torch import Tensor, nn
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method
 from crossfade.methods.parts.batch_norm import (
-    Statistics,
     batch_norms,
-    blend_statistics,
     copy_statistics,
     following_statistics,
     statistics_of,
 )
-from crossfade.methods.parts.unroll import estimate_statistics, needs_of, run, upsampled_probabilities
+from crossfade.methods.parts.unroll import estimate_between, needs_of, run, upsampled_probabilities
 from crossfade.motion.field import Motion
 
 if TYPE_CHECKING:
@@ -46,8 +44,8 @@ class TeacherParameters(BaseModel):
         start_from_target_statistics: before step 0, estimate the statistics of student and teacher on the target.
         final_target_statistics: after the last step, estimate the deployed network's on the target.
         statistics_batches: batches of target frames for either estimate.
-        source_share: share of the source's statistics in all of these, see `blend_statistics`: above 0 where target
-            frames are few or look alike, so that theirs alone are poorly known.
+        source_share: share of the source's statistics in all of these, see `blend_statistics`; 0: the target's alone,
+            which are poorly known where its frames are few or look alike.
         deploy: which network is saved and evaluated.
     """
 
@@ -59,7 +57,7 @@ class TeacherParameters(BaseModel):
     start_from_target_statistics: bool = True
     final_target_statistics: bool = True
     statistics_batches: PositiveInt = 60
-    source_share: float = Field(default=0.0, ge=0.0, lt=1.0)
+    source_share: float = Field(default=0.5, ge=0.0, lt=1.0)
     deploy: Literal["teacher", "student"] = "teacher"
 
 
@@ -97,9 +95,7 @@ class Teacher:
         """Give student and teacher the statistics of the target, if asked and if the network keeps any."""
         p = self.parameters
         if p.start_from_target_statistics and batch_norms(student):
-            self._estimate(student, target)
-            if self.origin is not None:
-                blend_statistics(student, self.origin, p.source_share)
+            estimate_between(student, target, p.statistics_batches, p.source_share)
             copy_statistics(self.network, student)
 
     def following(self) -> AbstractContextManager[None]:
@@ -124,22 +120,11 @@ class Teacher:
         """Estimate the deployed network's statistics on the target, if asked; with `source_share` on the source too."""
         p = self.parameters
         if p.final_target_statistics and batch_norms(student):
-            network = self.deployed(student)
-            known: Statistics = []
-            if p.source_share > 0:
-                assert source is not None
-                self._estimate(network, source)
-                known = statistics_of(network)
-            self._estimate(network, target)
-            if known:
-                blend_statistics(network, known, p.source_share)
+            estimate_between(self.deployed(student), target, p.statistics_batches, p.source_share, source)
 
     def deployed(self, student: "VideoNetwork") -> "VideoNetwork":
         """The network that is saved and evaluated."""
         return self.network if self.parameters.deploy == "teacher" else student
-
-    def _estimate(self, network: "VideoNetwork", clips: Iterable[Clip]) -> None:
-        estimate_statistics(network, clips, self.parameters.statistics_batches)
 
 
 class TaughtMethod(Method, ABC):

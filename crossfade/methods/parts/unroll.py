@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds
-from crossfade.methods.parts.batch_norm import batch_norms, reestimate_statistics
+from crossfade.methods.parts.batch_norm import batch_norms, blend_statistics, reestimate_statistics, statistics_of
 from crossfade.motion.field import Motion
 from crossfade.networks.base import Edits, FrameOutput, upsample
 from crossfade.objectives.cross_entropy import Denominator, cross_entropy
@@ -63,6 +63,25 @@ def estimate_statistics(network: VideoNetwork, clips: Iterable[Clip], batches: i
     alone = not batch_norms(network.temporal)
     forward = (lambda clip: network.frame(clip.now)) if alone else (lambda c: run(network, c.frames, c.motion))
     reestimate_statistics(network, forward, islice(clips, batches))
+
+
+def estimate_between(
+    network: VideoNetwork, target: Iterable[Clip], batches: int, share: float, source: Iterable[Clip] | None = None
+) -> None:
+    """Give a network batch-norm statistics between those of the target and, with a `share`, those of the source.
+
+    Args:
+        network: whose statistics are replaced.
+        target: clips that its statistics are estimated on.
+        batches: of either side.
+        share: of the source's, in [0, 1); see `blend_statistics`.
+        source: clips that its statistics are estimated on; None: those that the network has are the source's.
+    """
+    if source is not None and share > 0:
+        estimate_statistics(network, source, batches)
+    known = statistics_of(network)
+    estimate_statistics(network, target, batches)
+    blend_statistics(network, known, share)
 
 
 def statistics_needs(network: VideoNetwork) -> ClipNeeds:
