@@ -39,7 +39,7 @@ class SupervisedParameters(BaseModel):
 class Supervised(Method):
     """Cross-entropy on one side's labels, under augmentation.
 
-    With key frames the light network and the distortion learn; the per-frame network stays as it is, statistics and all.
+    With key frames the light network and the distortion learn; the per-frame network stays as it is, statistics too.
     """
 
     trains_key_frames = True
