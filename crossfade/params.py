@@ -258,6 +258,11 @@ def _check_recipe(params: Params, where: str, name: str, recipe: Recipe) -> None
         _check_added(f"{where}.temporal", recipe, own)
     _check_trainable(where, str(recipe.method["name"]), _temporal_of(params, recipe).kind)
     _checked(f"{where}.training", lambda _: params.training_of(name), None)
+    kind = _temporal_of(params, recipe).kind
+    start = params.recipes[recipe.start] if isinstance(recipe, Continued) else None
+    trained = start is not None and _temporal_of(params, start).kind == kind
+    if TEMPORAL[kind].trained_by is not None and not trained and params.training_of(name).steps == 0:
+        raise UserError(f"{where}.training.steps: 0 would leave the temporal module '{kind}' untrained; give it some")
 
 
 def _temporal_of(params: Params, recipe: Recipe) -> TemporalParameters:

@@ -282,6 +282,13 @@ def test_a_method_and_what_its_network_reads_are_held_against_each_other(tmp_pat
     read("fast", {"temporal": "none"})
     read("plain", {"method": {"name": "quadmix"}})
     read("fast", {"method": {"name": "davss"}})
+    read(
+        "fast", {"temporal": fast["temporal"] | {"interval": 5}, "method": {"name": "davss"}, "training": {"steps": 0}}
+    )
+    with pytest.raises(UserError, match=r"training\.steps: 0 would leave the temporal module 'davss' untrained"):
+        read("plain", {"temporal": "davss", "method": {"name": "davss"}, "training": {"steps": 0}})
+    with pytest.raises(UserError, match=r"recipes\.idle\.training\.steps: 0 would leave"):
+        read("plain", {}, idle=fast | {"training": {"steps": 0}})
     for start, more, said in (
         ("fast", {}, "method: method 'stcl' cannot train a network with key frames"),
         (

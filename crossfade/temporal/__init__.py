@@ -53,6 +53,12 @@ class TemporalParameters(BaseModel):
         """
         return checked_arguments(TEMPORAL[self.kind], GIVEN, self.arguments)
 
+    def differs_in(self, other: "TemporalParameters") -> list[str]:
+        """By what arguments two modules of one kind are different modules: the schedule's do not count."""
+        mine, theirs = self.checked(), other.checked()
+        free = TEMPORAL[self.kind].schedule_arguments
+        return [name for name, value in mine.items() if name not in free and theirs[name] != value]
+
 
 def temporal_arguments(kind: str) -> list[str]:
     """What a kind of temporal module can be told."""

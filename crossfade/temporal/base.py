@@ -42,6 +42,9 @@ class TemporalModule(nn.Module, ABC):
     learns_through_past: ClassVar[bool] = False
     """Whether, in training, gradients reach the per-frame network through the frames before now as well."""
 
+    schedule_arguments: ClassVar[frozenset[str]] = frozenset()
+    """Arguments that say which frames are read and nothing else: whatever they are, the same weights serve."""
+
     uses_motion: bool = False
     """Whether the motion between a clip's frames changes the result."""
 

@@ -29,6 +29,7 @@ class DAVSS(TemporalModule):
     """
 
     trained_by = "davss"
+    schedule_arguments = frozenset({"interval", "reach", "threshold"})
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ class DTERN(TemporalModule):
     """
 
     learns_through_past = True
+    schedule_arguments = frozenset({"offsets"})
 
     def __init__(
         self,
