@@ -22,7 +22,8 @@ class Reading:
         logits: (B, K, h, w).
         also: by name, further logits (B, K, h', w') that are supervised beside `logits`, and their weight if that of
             `logits` is 1.
-        maps: by name, whatever else is worth training on or looking at.
+        maps: by name, whatever else is worth training on or looking at; "embedding": (B, D, h', w'), the last features
+            before the classifier of `logits`, of a module that has one.
     """
 
     logits: Tensor

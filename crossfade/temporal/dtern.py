@@ -97,6 +97,7 @@ class DTERN(TemporalModule):
         return Reading(
             upsample(logits, (output.logits.shape[-2], output.logits.shape[-1])),
             also={"frame": (output.logits, FRAME_WEIGHT), "exemplar": (of_classes, EXEMPLAR_WEIGHT)},
+            maps={"embedding": both},
         )
 
     def _trunk(self, output: FrameOutput) -> Tensor:

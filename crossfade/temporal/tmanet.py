@@ -78,8 +78,9 @@ class TMANet(TemporalModule):
         query, key = F.pad(query, wider), F.pad(torch.cat(keys, 2), wider)
         read = F.scaled_dot_product_attention(query, key, torch.cat(values, 2), scale=1.0)
         read = read[:, 0].transpose(1, 2).reshape(value.shape)
-        logits = self.classifier(self.dropout(self.bottleneck(torch.cat([value, read], 1))))
-        return Reading(logits, also={"frame": (output.logits, FRAME_WEIGHT)})
+        embedding = self.bottleneck(torch.cat([value, read], 1))
+        logits = self.classifier(self.dropout(embedding))
+        return Reading(logits, also={"frame": (output.logits, FRAME_WEIGHT)}, maps={"embedding": embedding})
 
 
 def _encoder(inputs: int, outputs: int) -> nn.Sequential:
