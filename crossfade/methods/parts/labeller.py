@@ -166,7 +166,7 @@ def pseudo_labels(
     thresholds: Tensor | None = None,
     rare: Tensor | None = None,
 ) -> PseudoLabels:
-    """Label the newest frames of a clip, now's labels over motion; all predictions come from one forward.
+    """Label the newest frames of a clip, now's labels over motion; each frame is encoded once.
 
     Args:
         network: the labeller, in the mode it should run in.

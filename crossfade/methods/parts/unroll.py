@@ -136,14 +136,17 @@ def statistics_needs(network: VideoNetwork) -> ClipNeeds:
 
 
 def run_frames(network: VideoNetwork, frames: Sequence[Tensor]) -> list[FrameOutput]:
-    """Run the per-frame network once on several batches of frames.
+    """Run the per-frame network on several batches of frames: at once, where that gives what each alone would.
 
-    In train mode batch norm would normalise them together: meant for eval mode.
+    Where batch norm normalises by its inputs' own statistics (train mode) each batch has a forward of its own,
+    as everywhere in training; together, what is said of a frame would depend on which others are looked at.
 
     Args:
         network: a video network.
         frames: batches of equal shape (B, 3, H, W).
     """
+    if any(layer.training for layer in batch_norms(network.frame)):
+        return [network.frame(images) for images in frames]
     output = network.frame(torch.cat(list(frames)))
     count = len(frames)
     features = {stride: maps.chunk(count) for stride, maps in output.features.items()}
