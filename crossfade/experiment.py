@@ -21,7 +21,7 @@ from crossfade.methods.base import ClipNeeds, Method
 from crossfade.model_folder import load_model, save_model
 from crossfade.params import Continued, Pair, Params, Recipe
 from crossfade.runs import read_run, write_run
-from crossfade.temporal import ModelParameters, build_video_network
+from crossfade.temporal import TEMPORAL, ModelParameters, build_video_network
 from crossfade.temporal.video_network import VideoNetwork
 from crossfade.tracking import Tracker, open_tracker
 from crossfade.training import Knobs, TrainingParameters, make_accelerator, train
@@ -323,8 +323,10 @@ def _started_from(
 ) -> VideoNetwork:
     """The recipe's network with the weights it starts from; a temporal module that the recipe adds is new.
 
+    A module of the same kind is the same module, whatever its schedule.
+
     Raises:
-        UserError: the checkpoint is of another network than the recipe's.
+        UserError: the checkpoint is of another network than the recipe's, or has another module of that kind.
     """
     known = ModelParameters.model_validate(described)
     if known.network != parameters.network:
@@ -332,9 +334,23 @@ def _started_from(
             "the network that this recipe starts from was built with other parameters than params.yaml now says: train "
             "that again"
         )
+    kind = parameters.temporal.kind
+    if known.temporal.kind == kind:
+        differ = known.temporal.differs_in(parameters.temporal)
+        if differ:
+            mine, theirs = (temporal.checked()[differ[0]] for temporal in (parameters.temporal, known.temporal))
+            raise UserError(
+                f"the model that this recipe starts from has temporal module '{kind}' with {differ[0]}: {theirs}, and "
+                f"params.yaml now says {mine}: name its value, train it again, or start from a model without one"
+            )
+    elif not (TEMPORAL[kind].starts_as_identity or TEMPORAL[kind].trained_by):
+        raise UserError(
+            f"the model that this recipe starts from has temporal module '{known.temporal.kind}', and params.yaml now "
+            f"says '{kind}', which is pretrained with its network: train that again"
+        )
     network = build_video_network(parameters.untrained(), classes)
     network.frame.load_state_dict(pretrained.frame.state_dict())
-    if known.temporal == parameters.temporal:
+    if known.temporal.kind == kind:
         network.temporal.load_state_dict(pretrained.temporal.state_dict())
     return network.train()
 

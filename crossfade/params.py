@@ -1,8 +1,7 @@
 """params.yaml as typed objects. A key nobody declared is an error that names it and the nearest valid one."""
 
 import difflib
-import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from crossfade.errors import UserError, unknown_name
 from crossfade.methods import METHODS, method_parameters, reads_too_much, trains_no_key_frames
 from crossfade.motion.parameters import MotionParameters
 from crossfade.networks import FRAME_NETWORKS, NetworkParameters
+from crossfade.networks.arguments import argument_names, checked_arguments
 from crossfade.params_text import parse
 from crossfade.presets import read_published
 from crossfade.temporal import TEMPORAL, ModelParameters, TemporalParameters, temporal_arguments
@@ -213,10 +213,11 @@ def _check_names(params: Params) -> None:
     check_places(params.data_sets)
     for name, network in params.networks.items():
         _known(f"network kind (networks.{name}.kind)", network.kind, FRAME_NETWORKS)
-        known = [*inspect.signature(FRAME_NETWORKS[network.kind]).parameters][1:]  # the first is the number of classes
+        known = argument_names(FRAME_NETWORKS[network.kind], 1)  # the first is the number of classes
         for key in network.arguments:
             if key not in known:
                 raise UserError(_unknown_key(f"networks.{name}.{key}", [*known, "temporal"]))
+        _placed(f"networks.{name}", lambda n: checked_arguments(FRAME_NETWORKS[n.kind], 1, n.arguments), network)
         _check_temporal(f"networks.{name}.temporal", network.temporal)
         by = TEMPORAL[network.temporal.kind].trained_by
         if by is not None:
@@ -257,6 +258,11 @@ def _check_recipe(params: Params, where: str, name: str, recipe: Recipe) -> None
         _check_added(f"{where}.temporal", recipe, own)
     _check_trainable(where, str(recipe.method["name"]), _temporal_of(params, recipe).kind)
     _checked(f"{where}.training", lambda _: params.training_of(name), None)
+    kind = _temporal_of(params, recipe).kind
+    start = params.recipes[recipe.start] if isinstance(recipe, Continued) else None
+    trained = start is not None and _temporal_of(params, start).kind == kind
+    if TEMPORAL[kind].trained_by is not None and not trained and params.training_of(name).steps == 0:
+        raise UserError(f"{where}.training.steps: 0 would leave the temporal module '{kind}' untrained; give it some")
 
 
 def _temporal_of(params: Params, recipe: Recipe) -> TemporalParameters:
@@ -283,6 +289,7 @@ def _check_temporal(where: str, temporal: TemporalParameters) -> None:
     for key in temporal.arguments:
         if key not in known:
             raise UserError(_unknown_key(f"{where}.{key}", known))
+    _placed(where, TemporalParameters.checked, temporal)
 
 
 def _check_added(where: str, recipe: Recipe, own: TemporalParameters) -> None:
@@ -322,6 +329,14 @@ def _checked(where: str, check: Any, value: Any) -> None:
         check(value)
     except ValidationError as error:
         raise UserError(_problem(error, where)) from error
+
+
+def _placed(where: str, check: Callable[[Any], object], value: Any) -> None:
+    """Run a check whose errors begin with the key that is wrong, which stands at `where`."""
+    try:
+        check(value)
+    except UserError as error:
+        raise UserError(f"{where}.{error}") from error
 
 
 def _problem(error: ValidationError, prefix: str = "", more: Iterable[str] = ()) -> str:

@@ -5,13 +5,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from toy_video import video_on_disk
 
 from crossfade import experiment
 from crossfade.errors import UserError
-from crossfade.experiment import LEFT_OUT, Place, adapt, dataset_for
+from crossfade.experiment import LEFT_OUT, Place, _started_from, adapt, dataset_for
 from crossfade.methods.base import ClipNeeds
+from crossfade.networks import NetworkParameters
 from crossfade.params import read_params
+from crossfade.temporal import ModelParameters, build_video_network
 from crossfade.training import Knobs
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
@@ -31,6 +34,44 @@ def test_motion_over_a_span_that_nobody_has_is_refused(tmp_path):
 def test_a_side_without_any_motion_is_stood_in_for(tmp_path):
     clip = dataset_for(video_on_disk(tmp_path, motion=False), WIDE)[3]
     assert not any(motion.valid.any() for motion in clip.motion.values())
+
+
+FRAME = NetworkParameters(kind="deeplab", pretrained=False, channels=8, skip_channels=4)
+DAVSS = {"kind": "davss", "interval": 10, "width": 0.1}
+
+
+def started(before, now):
+    """The temporal modules of a model and of a recipe that starts from it, and the recipe's schedule."""
+    torch.manual_seed(0)
+    known = ModelParameters(network=FRAME, temporal=before)
+    model = build_video_network(known, 3)
+    described = json.loads(json.dumps(known.model_dump()))  # as in model.json
+    network = _started_from(model, described, ModelParameters(network=FRAME, temporal=now), 3)
+    for name, value in model.frame.state_dict().items():
+        assert torch.equal(network.frame.state_dict()[name], value)
+    weights = model.temporal.state_dict()
+    mine = network.temporal.state_dict()
+    return mine.keys() == weights.keys() and all(torch.equal(mine[key], weights[key]) for key in mine), network
+
+
+def test_a_recipe_that_changes_the_schedule_keeps_the_temporal_module_it_starts_from():
+    for schedule in ({}, {"interval": 5}, {"threshold": 0.2}, {"reach": 1, "interval": 3}):
+        same, network = started(DAVSS, DAVSS | schedule)
+        assert same
+        assert schedule.items() <= vars(network.temporal.schedule).items()
+    assert started(DAVSS, {"kind": "davss", "width": 0.1, "motion": "own"})[0]  # defaults may be said or not
+    dtern = {"kind": "dtern", "exemplars": 3, "channels": 4, "kernels": [3], "offsets": [-3, -1]}
+    same, network = started(dtern, dtern | {"offsets": [-1], "heads": [2, 4]})
+    assert same
+    assert network.offsets == (-1,)
+
+
+def test_another_temporal_module_of_the_same_kind_is_no_start():
+    with pytest.raises(UserError, match=r"'davss' with width: 0\.1, and params\.yaml now says 0\.2: name its value"):
+        started(DAVSS, DAVSS | {"width": 0.2})
+    with pytest.raises(UserError, match=r"temporal module 'none', and params\.yaml now says 'tmanet'"):
+        started("none", {"kind": "tmanet", "key_channels": 4, "value_channels": 4})
+    assert not started("fusion", DAVSS)[0]
 
 
 @pytest.mark.parametrize("main", [True, False])

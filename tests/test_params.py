@@ -282,6 +282,13 @@ def test_a_method_and_what_its_network_reads_are_held_against_each_other(tmp_pat
     read("fast", {"temporal": "none"})
     read("plain", {"method": {"name": "quadmix"}})
     read("fast", {"method": {"name": "davss"}})
+    read(
+        "fast", {"temporal": fast["temporal"] | {"interval": 5}, "method": {"name": "davss"}, "training": {"steps": 0}}
+    )
+    with pytest.raises(UserError, match=r"training\.steps: 0 would leave the temporal module 'davss' untrained"):
+        read("plain", {"temporal": "davss", "method": {"name": "davss"}, "training": {"steps": 0}})
+    with pytest.raises(UserError, match=r"recipes\.idle\.training\.steps: 0 would leave"):
+        read("plain", {}, idle=fast | {"training": {"steps": 0}})
     for start, more, said in (
         ("fast", {}, "method: method 'stcl' cannot train a network with key frames"),
         (
@@ -295,6 +302,26 @@ def test_a_method_and_what_its_network_reads_are_held_against_each_other(tmp_pat
             read(start, more)
     with pytest.raises(UserError, match=r"recipes.slow.temporal: method 'davss' trains the temporal module 'davss'"):
         read("plain", {}, slow={"network": "lite0", "method": {"name": "davss"}})
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ({"dropout": 2.0}, r"networks\.mine\.dropout: Input should be less than 1 \(it is 2\.0\)"),
+        ({"output_stride": 12}, r"networks\.mine\.output_stride: Input should be 2, 4, 8, 16 or 32"),
+        ({"temporal": {"kind": "tmanet", "frames": 0}}, r"networks\.mine\.temporal\.frames: .*greater than 0"),
+        ({"temporal": {"kind": "dtern", "kernels": [4]}}, r"networks\.mine\.temporal\.kernels\.0: .*odd"),
+    ],
+)
+def test_arguments_of_networks_are_checked_before_anything_runs(tmp_path, network, said):
+    with pytest.raises(UserError, match=rf"params\.yaml: {said}"):
+        read_params(edited(tmp_path, with_entries(networks={"mine": {"kind": "deeplab"} | network})))
+
+
+def test_arguments_of_an_added_temporal_module_are_checked(tmp_path):
+    recipe = {"network": "lite0", "temporal": {"kind": "davss", "interval": 2.5}, "method": {"name": "davss"}}
+    with pytest.raises(UserError, match=r"recipes\.fast\.temporal\.interval: .*integer"):
+        read_params(edited(tmp_path, with_entries(recipes={"fast": recipe})))
 
 
 def test_temporal_modules_are_checked(tmp_path):

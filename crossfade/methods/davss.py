@@ -21,6 +21,7 @@ from crossfade.data.augment import (
 from crossfade.data.clip import Clip
 from crossfade.errors import UserError
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
+from crossfade.methods.parts.batch_norm import train_only
 from crossfade.methods.parts.figures import mixed_figure
 from crossfade.methods.parts.unroll import run_frames
 from crossfade.objectives.cross_entropy import cross_entropy
@@ -124,11 +125,11 @@ class TrainDAVSS(Method):
             "distortion": [t.distortion],
             "correction": [t.motion, t.correction],
         }
-        self.network.eval()
+        learners = [part for part in learning[stage] if part is not None]
+        train_only(self.network, learners)
         for part in (t.motion, t.correction, t.distortion):
             if part is not None:
-                learns = part in learning[stage]
-                part.train(learns).requires_grad_(learns)
+                part.requires_grad_(part in learners)
 
     def _motion_term(self, clip: Clip) -> Tensor:
         assert self.temporal.motion is not None

@@ -1,6 +1,14 @@
 """ETC (Liu et al., ECCV 2020): consistent over time by what is learned, frame by frame when it is used.
 
 Published for one labelled side; its terms but the cross-entropy read no labels, so they serve on the target as well.
+
+Published for per-frame networks. Of a network that reads several frames, what is compared and distilled is what is
+deployed: of now and of its neighbours alike, the temporal module's reading of the frame and those before it. The
+per-frame logits would not do: beneath TMANet they may be a mere auxiliary head, and no term of the target would reach
+the memory. Nor would the neighbour's own logits, which stand for its reading only where a module starts as the
+identity. So clips reach further back by as many frames as the network reads, and each frame is encoded once. Affinities
+are those of the features that the deployed classifier sees: the temporal module's, or the frame's where that works on
+logits alone.
 """
 
 from collections.abc import Sequence
@@ -15,8 +23,7 @@ from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
 from crossfade.methods.parts.batch_norm import train_mode
 from crossfade.methods.parts.teacher import frozen_copy, update_ema
-from crossfade.methods.parts.unroll import needs_of, supervised_terms
-from crossfade.networks.base import FrameOutput
+from crossfade.methods.parts.unroll import Said, needs_of, read_at, supervised_terms
 from crossfade.networks.conv_lstm import ConvLSTM
 from crossfade.objectives.distillation import (
     class_distillation,
@@ -27,7 +34,7 @@ from crossfade.objectives.distillation import (
 from crossfade.objectives.temporal_loss import temporal_loss
 
 if TYPE_CHECKING:
-    from crossfade.temporal.video_network import VideoNetwork
+    from crossfade.temporal.video_network import VideoNetwork, VideoOutput
 
 
 class DistillationParameters(BaseModel):
@@ -101,7 +108,7 @@ class ETC(Method):
         super().__init__(network, class_names)
         self.parameters = parameters
         distillation = parameters.distillation
-        self.teacher = frozen_copy(network.frame) if distillation.on else None
+        self.teacher = frozen_copy(network) if distillation.on else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.memory = ConvLSTM().requires_grad_(False).to(next(network.parameters()).device)
@@ -120,7 +127,7 @@ class ETC(Method):
         return None if self.parameters.clips == "source" else self._with_neighbours(labels=False)
 
     def step(self, step: int, total: int, source: Clip | None, target: Clip | None, draw: bool = False) -> StepOutput:
-        """A forward of each frame of each side; the network's temporal module takes part in the supervision alone."""
+        """The network's forward of the source, and of each side the readings that are compared over time."""
         assert source is not None
         p = self.parameters
         train_mode(self.network, "batch")
@@ -129,17 +136,17 @@ class ETC(Method):
         weights = self.true_weight(source.labels_now)
         output, terms = supervised_terms(self.network, shown, "source", p.aux_weight, weights)
         if p.clips != "target":
-            terms |= self._over_time("source", source, shown, output.now)
+            terms |= self._over_time("source", source, shown, output)
         if target is not None:
             target = geometric(target, p.geometric)
             shown = photometric(target, p.photometric)
-            terms |= self._over_time("target", target, shown, self.network.frame(shown.now))
+            terms |= self._over_time("target", target, shown, None)
         return StepOutput(terms)
 
     def after_step(self, step: int) -> None:
         """Move the teacher, if it moves."""
         if self.teacher is not None and self.parameters.distillation.teacher == "ema":
-            update_ema(self.teacher, self.network.frame, self.parameters.distillation.decay, buffers=True)
+            update_ema(self.teacher, self.network, self.parameters.distillation.decay, buffers=True)
 
     def state_dict(self) -> dict[str, Any]:
         """The teacher."""
@@ -151,43 +158,43 @@ class ETC(Method):
             self.teacher.load_state_dict(state["teacher"])
 
     def _with_neighbours(self, labels: bool) -> ClipNeeds:
-        """Frames back to the last neighbour, and the motion to the first; what the network itself reads besides."""
-        past = max(self.network.past, self.steps * self.parameters.span)
+        """Frames back to the last neighbour and to what the network reads before it, and the motion to the first."""
+        past = self.network.past + self.steps * self.parameters.span
         own = ClipNeeds.of(past, labels, motion=self.network.uses_motion)
         pair = (past, past - self.parameters.span)
         return ClipNeeds(own.offsets, (*own.motion, *({pair} - set(own.motion))), labels)
 
-    def _over_time(self, side: str, clip: Clip, shown: Clip, now: FrameOutput) -> dict[str, Tensor]:
+    def _over_time(self, side: str, clip: Clip, shown: Clip, output: "VideoOutput | None") -> dict[str, Tensor]:
         """Temporal loss and distillation on one side.
 
         Args:
             side: its name.
             clip: as it is, in which frames are compared.
             shown: the same as the network sees it.
-            now: what it says of the newest frame.
+            output: what it says of the newest frame, if it was asked.
         """
         p, last = self.parameters, clip.length - 1
-        positions = [last - k * p.span for k in range(1, self.steps + 1)]
-        outputs = [now, *(self.network.frame(shown.frames[:, k]) for k in positions)]
+        positions = [last - k * p.span for k in range(self.steps + 1)]
+        said = read_at(self.network, shown.frames, shown.motion, positions, output)
         terms = {}
         if p.weight > 0:
-            images = (clip.now, clip.frames[:, positions[0]])
-            motion = clip.motion[last, positions[0]]
-            loss = temporal_loss(outputs[0].logits, outputs[1].logits, images, motion, p.compat)
+            images = (clip.now, clip.frames[:, positions[1]])
+            motion = clip.motion[last, positions[1]]
+            loss = temporal_loss(said[0].logits, said[1].logits, images, motion, p.compat)
             terms[f"{side}_temporal"] = p.weight * loss
         if self.teacher is not None:
             with torch.no_grad():
-                taught = [self.teacher(shown.frames[:, k]) for k in (last, *positions)]
-            terms |= {f"{side}_{name}": value for name, value in self._distilled(outputs, taught).items()}
+                taught = read_at(self.teacher, shown.frames, shown.motion, positions)
+            terms |= {f"{side}_{name}": value for name, value in self._distilled(said, taught).items()}
         return terms
 
-    def _distilled(self, outputs: list[FrameOutput], taught: list[FrameOutput]) -> dict[str, Tensor]:
+    def _distilled(self, said: list[Said], taught: list[Said]) -> dict[str, Tensor]:
         """The distillation terms that are on; frames newest first."""
         d = self.parameters.distillation
-        mine, theirs = [o.embedding for o in outputs], [o.embedding for o in taught]
+        mine, theirs = [o.embedding for o in said], [o.embedding for o in taught]
         terms = {}
         if d.classes > 0:
-            losses = [class_distillation(o.logits, t.logits) for o, t in zip(outputs[:2], taught, strict=False)]
+            losses = [class_distillation(o.logits, t.logits) for o, t in zip(said[:2], taught, strict=False)]
             terms["classes"] = d.classes * torch.stack(losses).sum()
         if d.pair > 0:
             terms["pair"] = d.pair * pair_distillation(mine[1::-1], theirs[1::-1], d.pool, d.compat)

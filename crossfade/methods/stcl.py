@@ -374,16 +374,16 @@ class _Fused:
         return blend_edits(self.parameters.feature_blend, source_out.now.features, self._union())
 
     def _union(self) -> Tensor:
-        """(B, 1, H, W) float, where any shared patch lies now."""
-        patches = self.patches
-        if self.parameters.feature_blend.mask == "prev":
-            last = patches.target.mask[:, -1]
-        else:
-            sure = self.pseudo.confidence[:, -1] > self.parameters.mixing.target_threshold
-            last = class_mask(self.pseudo.labels[:, -1], patches.target_classes) & sure
-        for layer in [patches.source, *patches.still]:
-            last = last | layer.mask[:, -1]
-        return last[:, None].float()
+        """(B, 1, H, W) float, where any patch that lies on both fused domains is now."""
+        patches, m = self.patches, self.parameters.mixing
+        union = torch.zeros_like(patches.source.mask[:, -1])
+        for layer in patches.shared(m.directions):
+            mask = layer.mask[:, -1]
+            if layer is patches.target and self.parameters.feature_blend.mask == "current":
+                sure = self.pseudo.confidence[:, -1] > m.target_threshold
+                mask = class_mask(self.pseudo.labels[:, -1], patches.target_classes) & sure
+            union = union | mask
+        return union[:, None].float()
 
     def _consistency(self, output: VideoOutput, logits: Tensor, mixed: Mixed, frames: Tensor) -> Tensor:
         last = frames.shape[1] - 1

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from crossfade.data.augment import GeometricParameters, PhotometricParameters, geometric, photometric
 from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds, Method, StepOutput
-from crossfade.methods.parts.batch_norm import train_mode
+from crossfade.methods.parts.batch_norm import train_only
 from crossfade.methods.parts.unroll import needs_of, supervised_terms
 from crossfade.objectives.cross_entropy import Denominator
 
@@ -37,7 +37,10 @@ class SupervisedParameters(BaseModel):
 
 
 class Supervised(Method):
-    """Cross-entropy on one side's labels, under augmentation."""
+    """Cross-entropy on one side's labels, under augmentation.
+
+    With key frames the light network and the distortion learn; the per-frame network stays as it is, statistics too.
+    """
 
     trains_key_frames = True
 
@@ -61,7 +64,7 @@ class Supervised(Method):
         clip = source if self.parameters.domain == "source" else target
         assert clip is not None
         p = self.parameters
-        train_mode(self.network, "batch")
+        train_only(self.network, self.network.learners)
         clip = photometric(geometric(clip, p.geometric), p.photometric)
         weights = self.true_weight(clip.labels_now)
         _, terms = supervised_terms(self.network, clip, "supervised", p.aux_weight, weights, denominator=p.denominator)

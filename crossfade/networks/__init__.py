@@ -1,12 +1,12 @@
 """Per-frame networks by name."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from crossfade.errors import UserError, unknown_name
+from crossfade.networks.arguments import argument_names, checked_arguments
 from crossfade.networks.base import FrameNetwork
 from crossfade.networks.correction import Correction
 from crossfade.networks.daformer import DAFormer
@@ -44,7 +44,7 @@ class NetworkParameters(BaseModel):
 
     def untrained(self) -> "NetworkParameters":
         """The same without pretrained weights."""
-        if "pretrained" not in inspect.signature(FRAME_NETWORKS[self.kind]).parameters:
+        if "pretrained" not in argument_names(FRAME_NETWORKS[self.kind], 1):
             return self
         return self.model_validate({**self.model_dump(), "pretrained": False})
 
@@ -53,12 +53,13 @@ def build_frame_network(parameters: NetworkParameters, num_classes: int) -> Fram
     """Build a per-frame network, with its pretrained encoder if the parameters say so.
 
     Raises:
-        UserError: unknown kind, or an argument that kind does not have.
+        UserError: unknown kind, an argument that kind does not have, or a value that is not allowed.
     """
     if parameters.kind not in FRAME_NETWORKS:
         raise unknown_name("network kind", parameters.kind, FRAME_NETWORKS)
     build = FRAME_NETWORKS[parameters.kind]
     try:
-        return build(num_classes, **parameters.arguments)
-    except TypeError as error:
-        raise UserError(f"network kind '{parameters.kind}' in params.yaml: {error}; mend the key") from error
+        arguments = checked_arguments(build, 1, parameters.arguments)
+    except UserError as error:
+        raise UserError(f"network kind '{parameters.kind}' in params.yaml: {error}") from error
+    return build(num_classes, **arguments)

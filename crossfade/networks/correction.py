@@ -5,6 +5,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from crossfade.networks.arguments import Factor
 from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
 from crossfade.networks.hourglass import STAGES, STRIDES, convolution, cropped, deconvolution, scaled
 
@@ -21,7 +22,7 @@ class Correction(FrameNetwork):
         width: factor of all channels; 1 is DAVSS's (9.49 million parameters).
     """
 
-    def __init__(self, num_classes: int, width: float = 1.0) -> None:
+    def __init__(self, num_classes: int, width: Factor = 1.0) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.widths = dict(zip(STRIDES, (scaled(channels, width) for channels in CHANNELS), strict=True))

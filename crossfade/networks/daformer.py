@@ -1,10 +1,13 @@
 """DAFormer (Hoyer et al., CVPR 2022): the levels of a pyramid at one size, then a separable ASPP over all of them."""
 
-from typing import final
+from collections.abc import Sequence
+from typing import Annotated, final
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from crossfade.networks.arguments import Dropout
 from crossfade.networks.base import FrameOutput
 from crossfade.networks.encoders import Encoder, EncoderNetwork
 from crossfade.networks.layers import conv_bn_relu, separable_conv_bn_relu
@@ -20,9 +23,9 @@ class DAFormer(EncoderNetwork):
         num_classes: int,
         encoder: str = "mit_b5",
         pretrained: bool = False,
-        channels: int = 256,
-        dilations: tuple[int, ...] = (1, 6, 12, 18),
-        dropout: float = 0.1,
+        channels: PositiveInt = 256,
+        dilations: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (1, 6, 12, 18),
+        dropout: Dropout = 0.1,
         align_corners: bool = False,
     ) -> None:
         """Build it.

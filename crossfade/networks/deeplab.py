@@ -1,11 +1,14 @@
 """A DeepLabv3+-style network on any timm encoder: separable ASPP, skips at strides 8 and 4 for thin classes."""
 
+from collections.abc import Sequence
 from typing import final
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from crossfade.networks.arguments import Dropout, OutputStride
 from crossfade.networks.base import FrameOutput
 from crossfade.networks.encoders import Encoder, EncoderNetwork
 from crossfade.networks.layers import conv_bn_relu, separable_conv_bn_relu
@@ -20,11 +23,11 @@ class DeepLab(EncoderNetwork):
         num_classes: int,
         encoder: str = "tf_efficientnet_lite0",
         pretrained: bool = True,
-        output_stride: int = 16,
-        channels: int = 96,
-        skip_channels: int = 32,
-        dilations: tuple[int, ...] = (3, 6),
-        dropout: float = 0.0,
+        output_stride: OutputStride = 16,
+        channels: PositiveInt = 96,
+        skip_channels: PositiveInt = 32,
+        dilations: Sequence[PositiveInt] = (3, 6),
+        dropout: Dropout = 0.0,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes

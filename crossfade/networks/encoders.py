@@ -132,10 +132,11 @@ def create_body(name: str, output_stride: int, pretrained: bool, **options: Any)
         options["output_stride"] = output_stride
     try:
         body = timm.create_model(MIT.get(name, name), pretrained=pretrained and not packaged, **options)
-    except (RuntimeError, OSError, ValueError, TypeError) as error:
+    except (RuntimeError, OSError, ValueError, TypeError, AssertionError) as error:
         raise UserError(
-            f"encoder '{name}' with output_stride {output_stride} cannot be built ({_first_line(error)}): if its "
-            f"weights cannot be downloaded, set pretrained: false or take one of {', '.join(PACKAGED)}"
+            f"encoder '{name}' with output_stride {output_stride} cannot be built ({_first_line(error)}): every "
+            "encoder has output_stride 32, convolutional ones 8 and 16, some 4 and 2; if its weights cannot be "
+            f"downloaded, set pretrained: false or take one of {', '.join(PACKAGED)}"
         ) from error
     if packaged:
         lacking = body.load_state_dict(packaged_weights(name), strict=False).missing_keys

@@ -2,8 +2,10 @@
 
 from typing import final
 
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from crossfade.networks.arguments import Dropout, OutputStride
 from crossfade.networks.base import FrameOutput
 from crossfade.networks.encoders import Encoder, EncoderNetwork
 from crossfade.networks.layers import conv_bn_relu
@@ -22,9 +24,9 @@ class FCN(EncoderNetwork):
         num_classes: int,
         encoder: str = "resnet50c",
         pretrained: bool = True,
-        output_stride: int = 8,
-        channels: int = 256,
-        dropout: float = 0.1,
+        output_stride: OutputStride = 8,
+        channels: PositiveInt = 256,
+        dropout: Dropout = 0.1,
         align_corners: bool = False,
     ) -> None:
         """Build the network.

@@ -11,8 +11,10 @@ from typing import Any, final
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from crossfade.errors import UserError
 from crossfade.networks.base import Edits, FrameNetwork, FrameOutput, upsample
 
 
@@ -30,7 +32,7 @@ class HRDA(FrameNetwork):
         self,
         num_classes: int,
         inner: Mapping[str, Any],
-        width: int = 64,
+        width: PositiveInt = 64,
         overlap: bool = True,
         pretrained: bool = True,
     ) -> None:
@@ -44,15 +46,17 @@ class HRDA(FrameNetwork):
             pretrained: False: the inner network without pretrained weights, whatever it says.
 
         Raises:
-            UserError: unknown kind or argument of the inner network.
-            TypeError: the inner network is one of these itself.
+            UserError: unknown kind or argument of the inner network, or it is one of these itself.
         """
         from crossfade.networks import NetworkParameters, build_frame_network  # the registry knows this class
 
         super().__init__()
+        if not isinstance(inner.get("kind"), str) or inner["kind"] == "hrda":
+            raise UserError(
+                "network kind 'hrda' in params.yaml: inner: it cannot look through itself; give `kind` and arguments "
+                "of another network"
+            )
         parameters = NetworkParameters.model_validate(dict(inner))
-        if parameters.kind == "hrda":
-            raise TypeError("inner: hrda cannot look through itself")
         self.num_classes = num_classes
         self.overlap = overlap
         self.inner = build_frame_network(parameters if pretrained else parameters.untrained(), num_classes)

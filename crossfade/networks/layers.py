@@ -2,6 +2,8 @@
 
 from torch import nn
 
+from crossfade.errors import UserError
+
 
 def conv_bn_relu(inputs: int, outputs: int, size: int = 1, dilation: int = 1, eps: float = 1e-5) -> nn.Sequential:
     """(B, inputs, H, W) → (B, outputs, H, W): convolution without bias, batch norm, ReLU."""
@@ -10,6 +12,21 @@ def conv_bn_relu(inputs: int, outputs: int, size: int = 1, dilation: int = 1, ep
         nn.BatchNorm2d(outputs, eps=eps),
         nn.ReLU(inplace=True),
     )
+
+
+def check_statistics(kind: str, branch: nn.Module, values: int) -> None:
+    """Before a pooling branch runs: in train mode its batch norm needs more than one value a channel.
+
+    Args:
+        kind: of the network.
+        branch: its layers.
+        values: that they are normalised over: frames times pixels of the pooled map.
+
+    Raises:
+        UserError: a single frame pooled to a single value is to be normalised by its own statistics.
+    """
+    if values < 2 and any(isinstance(norm, nn.BatchNorm2d) and norm.training for norm in branch.modules()):
+        raise UserError(f"network kind '{kind}' trains on two clips a step or more: raise `batch` in params.yaml")
 
 
 def separable_conv_bn_relu(inputs: int, outputs: int, dilation: int = 1) -> nn.Sequential:

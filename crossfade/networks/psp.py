@@ -1,15 +1,17 @@
 """PSPNet (Zhao et al., CVPR 2017) on any timm encoder; on ResNet-18 it is ETC's network."""
 
-from typing import final
+from collections.abc import Sequence
+from typing import Annotated, final
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from crossfade.errors import UserError
+from crossfade.networks.arguments import Dropout, OutputStride
 from crossfade.networks.base import FrameOutput
 from crossfade.networks.encoders import Encoder, EncoderNetwork
-from crossfade.networks.layers import conv_bn_relu
+from crossfade.networks.layers import check_statistics, conv_bn_relu
 
 
 @final
@@ -25,10 +27,10 @@ class PSPNet(EncoderNetwork):
         num_classes: int,
         encoder: str = "resnet18",
         pretrained: bool = True,
-        output_stride: int = 8,
-        channels: int = 256,
-        bins: tuple[int, ...] = (1, 2, 3, 6),
-        dropout: float = 0.1,
+        output_stride: OutputStride = 8,
+        channels: PositiveInt = 256,
+        bins: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (1, 2, 3, 6),
+        dropout: Dropout = 0.1,
         align_corners: bool = False,
     ) -> None:
         """Build the network.
@@ -46,6 +48,7 @@ class PSPNet(EncoderNetwork):
         super().__init__()
         self.num_classes = num_classes
         self.align_corners = align_corners
+        self.bins = tuple(bins)
         self.encoder = Encoder(encoder, output_stride, pretrained, before_last=True)
         _undilate_first(self.encoder.body)
         self.deep = max(self.encoder.channels)
@@ -69,9 +72,8 @@ class PSPNet(EncoderNetwork):
         Raises:
             UserError: a single frame is to be normalised by its own statistics, and its coarsest form has none.
         """
-        learns = any(norm.training for norm in self.pyramid.modules() if isinstance(norm, nn.BatchNorm2d))
-        if learns and deep.shape[0] == 1:
-            raise UserError("network kind 'psp' trains on two clips a step or more: raise `batch` in params.yaml")
+        for side, branch in zip(self.bins, self.pyramid, strict=True):
+            check_statistics("psp", branch, len(deep) * side**2)
         size = (deep.shape[-2], deep.shape[-1])
         parts = [
             F.interpolate(branch(deep), size, mode="bilinear", align_corners=self.align_corners)

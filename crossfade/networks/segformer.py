@@ -4,8 +4,10 @@ from typing import final
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from crossfade.networks.arguments import Dropout
 from crossfade.networks.base import FrameOutput
 from crossfade.networks.encoders import Encoder, EncoderNetwork
 from crossfade.networks.layers import conv_bn_relu
@@ -20,8 +22,8 @@ class SegFormer(EncoderNetwork):
         num_classes: int,
         encoder: str = "mit_b0",
         pretrained: bool = False,
-        channels: int = 256,
-        dropout: float = 0.1,
+        channels: PositiveInt = 256,
+        dropout: Dropout = 0.1,
     ) -> None:
         """Build it.
 

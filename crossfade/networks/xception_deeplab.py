@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crossfade.networks.arguments import Dropout
 from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
 from crossfade.networks.encoders import create_body, encoder_groups
-from crossfade.networks.layers import conv_bn_relu, separable_conv_bn_relu
+from crossfade.networks.layers import check_statistics, conv_bn_relu, separable_conv_bn_relu
 
 LOW, DEEP = 256, 2048
 """Channels of the low-level and of the last feature map."""
@@ -22,7 +23,7 @@ class XceptionDeepLab(FrameNetwork):
     """
 
     def __init__(
-        self, num_classes: int, pretrained: bool = True, dropout: float = 0.1, align_corners: bool = False
+        self, num_classes: int, pretrained: bool = True, dropout: Dropout = 0.1, align_corners: bool = False
     ) -> None:
         """Build the network.
 
@@ -72,8 +73,13 @@ class XceptionDeepLab(FrameNetwork):
         return {4: low, 16: edits[16](x) if 16 in edits else x}
 
     def decode(self, features: dict[int, Tensor]) -> FrameOutput:
-        """See FrameNetwork."""
+        """See FrameNetwork.
+
+        Raises:
+            UserError: a single frame is to be normalised by its own statistics, and its pooled form has none.
+        """
         deep, low = features[16], features[4]
+        check_statistics("deeplab_xception", self.pool, len(deep))
         pooled = self.pool(deep.mean((2, 3), keepdim=True)).expand(-1, -1, *deep.shape[-2:])
         x = self.project(torch.cat([pooled, self.plain(deep), *(branch(deep) for branch in self.dilated)], 1))
         x = F.interpolate(self.dropout(x), low.shape[-2:], mode="bilinear", align_corners=self.align_corners)

@@ -1,6 +1,5 @@
 """Temporal modules by name, and the video network they make with a per-frame network."""
 
-import inspect
 from typing import Any
 
 import torch
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from crossfade.errors import UserError, unknown_name
 from crossfade.networks import NetworkParameters, build_frame_network
+from crossfade.networks.arguments import argument_names, checked_arguments
 from crossfade.temporal.base import NoMemory, TemporalModule
 from crossfade.temporal.davss import DAVSS
 from crossfade.temporal.dtern import DTERN
@@ -23,6 +23,10 @@ TEMPORAL: dict[str, type[TemporalModule]] = {
     "davss": DAVSS,
 }
 """By kind; each is built around a per-frame network for a number of classes, with arguments of its own."""
+
+
+GIVEN = 2
+"""The first two are not told: per-frame network, number of classes."""
 
 
 class TemporalParameters(BaseModel):
@@ -41,10 +45,24 @@ class TemporalParameters(BaseModel):
         """All but `kind`."""
         return dict(self.model_extra or {})
 
+    def checked(self) -> dict[str, Any]:
+        """All arguments, those that were not told at their defaults.
+
+        Raises:
+            UserError: an unknown key or a value that is not allowed; `kind` has to be a known one.
+        """
+        return checked_arguments(TEMPORAL[self.kind], GIVEN, self.arguments)
+
+    def differs_in(self, other: "TemporalParameters") -> list[str]:
+        """By what arguments two modules of one kind are different modules: the schedule's do not count."""
+        mine, theirs = self.checked(), other.checked()
+        free = TEMPORAL[self.kind].schedule_arguments
+        return [name for name, value in mine.items() if name not in free and theirs[name] != value]
+
 
 def temporal_arguments(kind: str) -> list[str]:
     """What a kind of temporal module can be told."""
-    return [*inspect.signature(TEMPORAL[kind]).parameters][2:]  # the first two: per-frame network, number of classes
+    return argument_names(TEMPORAL[kind], GIVEN)
 
 
 class ModelParameters(BaseModel):
@@ -63,15 +81,16 @@ def build_video_network(parameters: ModelParameters, num_classes: int) -> VideoN
     """Build a video network, its convolutions in channels-last layout: less than half the time of the default on a CPU.
 
     Raises:
-        UserError: an unknown network kind, encoder or temporal module, or an argument it does not have.
+        UserError: an unknown network kind, encoder or temporal module, an argument it does not have, or a value that is
+            not allowed.
     """
     kind = parameters.temporal.kind
     if kind not in TEMPORAL:
         raise unknown_name("temporal module", kind, TEMPORAL)
     frame = build_frame_network(parameters.network, num_classes)
     try:
-        temporal: Any = TEMPORAL[kind](frame, num_classes, **parameters.temporal.arguments)
-    except (TypeError, ValueError) as error:
+        temporal: Any = TEMPORAL[kind](frame, num_classes, **parameters.temporal.checked())
+    except (UserError, ValueError) as error:
         raise UserError(f"temporal module '{kind}' in params.yaml: {error}; mend the key") from error
     network = VideoNetwork(frame, temporal)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

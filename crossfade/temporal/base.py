@@ -22,7 +22,8 @@ class Reading:
         logits: (B, K, h, w).
         also: by name, further logits (B, K, h', w') that are supervised beside `logits`, and their weight if that of
             `logits` is 1.
-        maps: by name, whatever else is worth training on or looking at.
+        maps: by name, whatever else is worth training on or looking at; "embedding": (B, D, h', w'), the last features
+            before the classifier of `logits`, of a module that has one.
     """
 
     logits: Tensor
@@ -41,6 +42,9 @@ class TemporalModule(nn.Module, ABC):
 
     learns_through_past: ClassVar[bool] = False
     """Whether, in training, gradients reach the per-frame network through the frames before now as well."""
+
+    schedule_arguments: ClassVar[frozenset[str]] = frozenset()
+    """Arguments that say which frames are read and nothing else: whatever they are, the same weights serve."""
 
     uses_motion: bool = False
     """Whether the motion between a clip's frames changes the result."""

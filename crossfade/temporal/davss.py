@@ -1,13 +1,15 @@
 """DAVSS (Zhuang et al., "Video semantic segmentation with distortion-aware feature correction", TCSVT 2021)."""
 
-from typing import Literal, final
+from typing import Annotated, Literal, final
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from crossfade.motion.field import Motion
 from crossfade.motion.warp import warp
+from crossfade.networks.arguments import Factor
 from crossfade.networks.base import FrameNetwork, FrameOutput
 from crossfade.networks.correction import Correction
 from crossfade.networks.distortion import Distortion
@@ -27,15 +29,16 @@ class DAVSS(TemporalModule):
     """
 
     trained_by = "davss"
+    schedule_arguments = frozenset({"interval", "reach", "threshold"})
 
     def __init__(
         self,
         frame: FrameNetwork,
         num_classes: int,
-        interval: int = 10,
-        reach: int = 2,
-        threshold: float | None = None,
-        width: float = 1.0,
+        interval: PositiveInt = 10,
+        reach: PositiveInt = 2,
+        threshold: Annotated[float, Field(ge=0.0, le=1.0)] | None = None,
+        width: Factor = 1.0,
         motion: Literal["own", "clip"] = "own",
         align_corners: bool = False,
     ) -> None:
@@ -47,19 +50,15 @@ class DAVSS(TemporalModule):
             interval: frames from one key frame to the next; 1: the per-frame network alone.
             reach: how far from its key frame "now" is where other methods than `davss` unroll a clip; at most
                 `interval` - 1 counts.
-            threshold: a frame whose mean distortion exceeds this becomes a key frame, too.
+            threshold: a frame whose mean distortion, in [0, 1], exceeds this becomes a key frame, too.
             width: factor of the channels of the motion and the correction network; 1 as published.
             motion: "own": a motion network of the module's own; "clip": the motion that comes with the clip.
             align_corners: how maps are resized, the logits of key frames too; True as published.
 
         Raises:
-            ValueError: an argument out of range.
+            ValueError: an interval or reach below 1.
         """
         super().__init__()
-        if motion not in ("own", "clip"):
-            raise ValueError(f"motion is 'own' or 'clip', not '{motion}'")
-        if width <= 0:
-            raise ValueError(f"width is above 0, not {width}")
         self.schedule = KeyFrames(interval, reach, threshold)
         self.align_corners = align_corners
         self.uses_motion = motion == "clip"

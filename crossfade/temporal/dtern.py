@@ -1,12 +1,14 @@
 """DTERN: the frames before now, each remembered as two small sets of exemplars."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import Annotated, final
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, NegativeInt, PositiveInt
 from torch import Tensor, nn
 
+from crossfade.networks.arguments import Dropout, OddSide
 from crossfade.networks.base import FrameNetwork, FrameOutput, upsample
 from crossfade.networks.layers import conv_bn_relu
 from crossfade.temporal.base import Reading, Slot, TemporalModule
@@ -29,17 +31,18 @@ class DTERN(TemporalModule):
     """
 
     learns_through_past = True
+    schedule_arguments = frozenset({"offsets"})
 
     def __init__(
         self,
         frame: FrameNetwork,
         num_classes: int,
-        exemplars: int = 150,
-        channels: int = 256,
-        offsets: Sequence[int] = (-9, -6, -3),
-        heads: Sequence[int] = (2, 4),
-        kernels: Sequence[int] = (11, 9, 7, 5),
-        dropout: float = 0.1,
+        exemplars: PositiveInt = 150,
+        channels: PositiveInt = 256,
+        offsets: Annotated[Sequence[NegativeInt], Field(min_length=1)] = (-9, -6, -3),
+        heads: Annotated[Sequence[PositiveInt], Field(min_length=2, max_length=2)] = (2, 4),
+        kernels: Sequence[OddSide] = (11, 9, 7, 5),
+        dropout: Dropout = 0.1,
     ) -> None:
         """Build it around a per-frame network.
 
@@ -50,7 +53,7 @@ class DTERN(TemporalModule):
             channels: C.
             offsets: of the frames before now, oldest first.
             heads: of the attention in each of the two layers.
-            kernels: of their context; published: 13, 11, 9, 7 with MiT-B0 and for Cityscapes.
+            kernels: of their context, odd; published: 13, 11, 9, 7 with MiT-B0 and for Cityscapes.
             dropout: of whole channels, before the classifier.
 
         Raises:
@@ -61,7 +64,7 @@ class DTERN(TemporalModule):
         self.levels = [s for s in sorted(widths) if s >= 4] if sum(s >= 4 for s in widths) >= 2 else sorted(widths)
         if len(self.levels) < 2:
             raise ValueError(f"it needs features at two strides at least, and the network has {sorted(widths)}")
-        if len(heads) != 2 or any(channels % h for h in heads):
+        if any(channels % h for h in heads):
             raise ValueError(f"heads are two numbers that divide channels ({channels}), not {list(heads)}")
         self.schedule = SlidingMemory(tuple(offsets), start="spread")
         self.embed = nn.ModuleList([conv_bn_relu(widths[stride], channels) for stride in self.levels])
@@ -94,6 +97,7 @@ class DTERN(TemporalModule):
         return Reading(
             upsample(logits, (output.logits.shape[-2], output.logits.shape[-1])),
             also={"frame": (output.logits, FRAME_WEIGHT), "exemplar": (of_classes, EXEMPLAR_WEIGHT)},
+            maps={"embedding": both},
         )
 
     def _trunk(self, output: FrameOutput) -> Tensor:

@@ -4,8 +4,10 @@ from typing import final
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from crossfade.networks.arguments import Dropout
 from crossfade.networks.base import FrameNetwork, FrameOutput
 from crossfade.networks.layers import conv_bn_relu
 from crossfade.temporal.base import Reading, Slot, TemporalModule
@@ -33,10 +35,10 @@ class TMANet(TemporalModule):
         self,
         frame: FrameNetwork,
         num_classes: int,
-        frames: int = 2,
-        key_channels: int = 64,
-        value_channels: int = 256,
-        dropout: float = 0.1,
+        frames: PositiveInt = 2,
+        key_channels: PositiveInt = 64,
+        value_channels: PositiveInt = 256,
+        dropout: Dropout = 0.1,
     ) -> None:
         """Build it around a per-frame network.
 
@@ -46,13 +48,8 @@ class TMANet(TemporalModule):
             frames: T; published: 2 for Cityscapes, 4 for CamVid.
             key_channels, value_channels: widths of keys and values.
             dropout: of whole channels, before the classifier.
-
-        Raises:
-            ValueError: no frames.
         """
         super().__init__()
-        if frames < 1:
-            raise ValueError(f"frames is at least 1, not {frames}")
         self.schedule = SlidingMemory(range(-frames, 0))
         self.stride = max(frame.channels)
         width = frame.channels[self.stride]
@@ -81,8 +78,9 @@ class TMANet(TemporalModule):
         query, key = F.pad(query, wider), F.pad(torch.cat(keys, 2), wider)
         read = F.scaled_dot_product_attention(query, key, torch.cat(values, 2), scale=1.0)
         read = read[:, 0].transpose(1, 2).reshape(value.shape)
-        logits = self.classifier(self.dropout(self.bottleneck(torch.cat([value, read], 1))))
-        return Reading(logits, also={"frame": (output.logits, FRAME_WEIGHT)})
+        embedding = self.bottleneck(torch.cat([value, read], 1))
+        logits = self.classifier(self.dropout(embedding))
+        return Reading(logits, also={"frame": (output.logits, FRAME_WEIGHT)}, maps={"embedding": embedding})
 
 
 def _encoder(inputs: int, outputs: int) -> nn.Sequential:

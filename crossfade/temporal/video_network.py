@@ -68,6 +68,12 @@ class VideoNetwork(nn.Module):
         """The network that looks at a frame where slots are read: the per-frame one, unless there is a lighter one."""
         return self.frame if self.temporal.light is None else self.temporal.light
 
+    @property
+    def learners(self) -> list[nn.Module]:
+        """What gradients reach when it is unrolled: all, but no per-frame network that sees key frames alone."""
+        aside = self.light is not self.frame and self.past > 0 and not self.temporal.learns_through_past
+        return [self.temporal] if aside else [self]
+
     def forward(self, frames: Tensor, motion: dict[tuple[int, int], Motion]) -> VideoOutput:
         """Same as `unroll`."""
         return self.unroll(frames, motion)

@@ -104,9 +104,11 @@ def test_a_share_of_the_source_s_statistics_is_kept(name):
         assert not torch.equal(some_end, none_end)
 
 
-def test_psp_needs_two_clips_a_step_wherever_statistics_are_taken():
-    net = build_frame_network(NetworkParameters(kind="psp", pretrained=False, channels=8), 3).eval()
-    image = torch.rand(1, 3, 32, 32)
+@pytest.mark.parametrize("kind", ["psp", "deeplab_xception", "hrda"])
+def test_what_pools_a_frame_needs_two_clips_a_step_wherever_statistics_are_taken(kind):
+    inner = {"inner": {"kind": "psp", "encoder": "resnet18"}} if kind == "hrda" else {}
+    net = build_frame_network(NetworkParameters(kind=kind, pretrained=False, **inner), 3).eval()
+    image = torch.rand(1, 3, 64, 64)
     with pytest.raises(UserError, match="raise `batch`"), following_statistics(net, 0.1):
         net(image)
     with pytest.raises(UserError, match="raise `batch`"):
@@ -115,3 +117,9 @@ def test_psp_needs_two_clips_a_step_wherever_statistics_are_taken():
         net.train()(image)
     assert torch.isfinite(net.eval()(image).logits).all()
     assert reestimate_statistics(net, net, [image.expand(2, -1, -1, -1)]) == 1
+
+
+def test_pooled_maps_of_several_values_can_be_normalised_alone():
+    arguments = {"encoder": "resnet18", "pretrained": False, "channels": 8, "bins": [2, 3]}
+    net = build_frame_network(NetworkParameters(kind="psp", **arguments), 3).train()
+    assert torch.isfinite(net(torch.rand(1, 3, 64, 64)).logits).all()

@@ -62,6 +62,19 @@ def test_each_stage_trains_its_own_networks(stage, trained):
     assert changed(before, after) == trained
 
 
+@pytest.mark.parametrize("interval", [1, 5])
+def test_supervised_leaves_the_network_of_key_frames_as_it_is(interval):
+    """Weights and statistics alike, unless every frame is a key frame."""
+    method = build_method("supervised", {}, build(interval=interval).network, CLASSES)
+    before = copy.deepcopy(method.network.state_dict())
+    train(method, 2)
+    assert method.network.temporal.correction.training
+    after = method.network.state_dict()
+    still = [key for key in before if key.startswith("frame.") or ".motion." in key]
+    assert all(torch.equal(before[key], after[key]) for key in still) == (interval == 5)
+    assert changed(before, after) >= ({"correction", "distortion"} if interval == 5 else {"classifier"})
+
+
 def test_stages_in_turn():
     method = build({"stage": "all", "motion_share": 0.5, "distortion_share": 0.25})
     assert [method.stage_at(k, 8) for k in (0, 3, 4, 5, 6, 7)] == [

@@ -1,6 +1,8 @@
 """Refinement of pseudo labels: exemptions from agreement, thresholds that follow each class, and the oracle's bound."""
 
 import ast
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,11 @@ import torch
 from toy_network import CLASSES, toy_clip, toy_video
 
 from crossfade.methods import METHODS, build_method, weigh_classes
+from crossfade.methods.base import ClipNeeds
+from crossfade.methods.parts.batch_norm import train_mode
 from crossfade.methods.parts.labeller import Labeller, LabelParameters, PseudoLabels
 from crossfade.methods.parts.pseudo_labels import combine_over_motion, running_thresholds
+from crossfade.methods.parts.unroll import run_frames
 from crossfade.metrics.oracle import best_of, only_true, refinement
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +86,54 @@ def test_methods_know_rare_classes_from_the_source_s_labels(name):
     plain = build_method(name, {"labels": {**raw["labels"], "over_motion": "now"}}, toy_video(), CLASSES)
     own = plain.labeller.label(method.network, target, 1).labels
     assert torch.equal(label[(own == 3) | (own == 4)], own[(own == 3) | (own == 4)])
+
+
+def images(network):
+    clip = toy_clip(ClipNeeds.of(2, labels=False))
+    return [clip.frames[:, k] * share for k, share in enumerate((1.0, 0.5, 0.2))]
+
+
+def test_a_labeller_in_train_mode_normalises_each_frame_by_itself():
+    network = toy_video().train()
+    frames, alone, calls = images(network), copy.deepcopy(network), []
+    handle = network.frame.register_forward_hook(lambda *_: calls.append(1))
+    for output, image in zip(run_frames(network, frames), frames, strict=True):
+        assert torch.equal(output.logits, alone.frame(image).logits)
+    assert len(calls) == 3
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(network.buffers(), alone.buffers(), strict=True))
+    handle.remove()
+
+
+@pytest.mark.parametrize("statistics", ["fixed", "eval"])
+def test_with_running_statistics_frames_are_run_at_once(statistics):
+    network, calls = toy_video(), []
+    network.eval() if statistics == "eval" else train_mode(network, "fixed")
+    network.frame.register_forward_hook(lambda *_: calls.append(1))
+    frames = images(network)
+    together = run_frames(network, frames)
+    assert len(calls) == 1
+    for output, image in zip(together, frames, strict=True):
+        alone = network.frame(image)
+        for mine, theirs in (
+            (output.logits, alone.logits),
+            (output.embedding, alone.embedding),
+            (output.aux, alone.aux),
+        ):
+            torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("name", ["tps", "pixmatch"])
+def test_what_labels_the_present_does_not_depend_on_frames_that_have_no_say(name):
+    """The frame furthest back is read for the label of the frame before, which motion that is nowhere valid rejects."""
+    method = build_method(
+        name, {"labels": {"labeller": "self", "over_motion": "warped", "mirror": 0.0}}, toy_video(), CLASSES
+    )
+    method.network.train()
+    clip = toy_clip(method.target_needs, valid=0.0)
+    other = replace(clip, frames=torch.cat([clip.frames[:, :1] * 0.1, clip.frames[:, 1:]], 1))
+    found = [method.labeller.label_now(method.network, method.teacher, c) for c in (clip, other)]
+    assert torch.equal(found[0].labels, found[1].labels)
+    assert torch.equal(found[0].confidence, found[1].confidence)
 
 
 def test_the_oracle_keeps_what_is_true():

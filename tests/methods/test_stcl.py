@@ -8,10 +8,12 @@ from crossfade.data.augment import NO_GEOMETRIC
 from crossfade.data.clip import Clip
 from crossfade.errors import UserError
 from crossfade.methods import build_method
-from crossfade.methods.parts.labeller import LabelParameters, pseudo_labels
+from crossfade.methods.parts.fused_domains import Patches
+from crossfade.methods.parts.labeller import LabelParameters, PseudoLabels, pseudo_labels
 from crossfade.methods.parts.long_tail import LongTailBank
 from crossfade.methods.parts.pseudo_labels import combine_over_motion, confidence_weight
 from crossfade.methods.parts.unroll import run
+from crossfade.methods.stcl import _Fused
 from crossfade.motion.field import Motion
 from crossfade.objectives.mixing import Layer, compose
 from crossfade.temporal.schedule import SlidingMemory
@@ -205,6 +207,57 @@ def test_blend_changes_only_what_the_student_is_taught_on_t():
         terms.append({k: float(v.detach()) for k, v in steps(method, 1).terms.items()})
     assert terms[0]["source_fused"] == terms[1]["source_fused"]
     assert terms[0]["target_fused"] != terms[1]["target_fused"]
+
+
+def union_of(directions, mask="prev", still=()):
+    """The union of hand-made patches: each a row of its own, the target's of the present clip another."""
+    method = stcl(mixing={"directions": directions}, feature_blend={"mask": mask})
+    fused = object.__new__(_Fused)
+    fused.parameters = method.parameters
+
+    def layer(row):
+        mask = torch.zeros(1, 1, 5, 4, dtype=torch.bool)
+        mask[..., row, :] = True
+        return Layer(torch.zeros(1, 1, 3, 5, 4), torch.zeros(1, 1, 5, 4).long(), mask, None)
+
+    labels = torch.zeros(1, 1, 5, 4).long()
+    labels[..., 4, :] = 1
+    only_one = torch.tensor([[False, True, False, False, False]])
+    fused.patches = Patches(layer(0), [layer(row) for row in still], layer(3), only_one)
+    fused.pseudo = PseudoLabels(labels, torch.ones(1, 1, 5, 4), None)
+    union = fused._union()
+    assert union.shape == (1, 1, 5, 4)
+    return [row for row in range(5) if union[0, 0, row].all()]
+
+
+EVERYWHERE = ["S->S", "S->T", "T->S", "T->T"]
+
+
+@pytest.mark.parametrize(
+    ("directions", "mask", "rows"),
+    [
+        (EVERYWHERE, "prev", [0, 1, 2, 3]),
+        (EVERYWHERE, "current", [0, 1, 2, 4]),
+        (["S->S", "T->T"], "prev", [1, 2]),
+        (["S->S", "T->T"], "current", [1, 2]),
+        (["S->T", "T->S"], "prev", [1, 2]),
+        (["S->S", "S->T", "T->S"], "current", [0, 1, 2]),
+        (["S->S", "T->S", "T->T"], "current", [1, 2, 4]),
+        (["S->S", "T->S", "T->T"], "prev", [1, 2, 3]),
+    ],
+)
+def test_features_are_blended_where_both_fused_domains_show_the_same_patch(directions, mask, rows):
+    assert union_of(directions, mask, still=(1, 2)) == rows
+    assert union_of(directions, mask) == [row for row in rows if row not in (1, 2)]
+
+
+def test_without_a_shared_patch_a_blend_changes_nothing():
+    terms = []
+    for level in ("off", "last"):
+        raw = {"mixing": {"directions": ["S->S", "T->T"], "long_tail": 0, **SURE}, "alignment": {"kind": "off"}}
+        method = stcl(feature_blend={"level": level, "weight": 1.0, **ALWAYS}, **raw)
+        terms.append({k: float(v.detach()) for k, v in steps(method, 2).terms.items()})
+    assert terms[0] == terms[1]
 
 
 def probabilities(*labels):

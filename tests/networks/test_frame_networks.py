@@ -162,7 +162,43 @@ def test_mistakes_are_sentences():
         build_frame_network(NetworkParameters(kind="deeplab", encoder="mit_b0", pretrained=False), 5)
     with pytest.raises(UserError, match="did you mean 'deeplab'"):
         build_frame_network(NetworkParameters(kind="deplab"), 5)
-    with pytest.raises(UserError, match="chanels"):
+    with pytest.raises(UserError, match="unknown key 'chanels'; did you mean 'channels'"):
         build_frame_network(NetworkParameters(kind="deeplab", chanels=3), 5)
     with pytest.raises(UserError, match="tf_efficientnet_lite0"):
         build_frame_network(NetworkParameters(kind="deeplab", encoder="tf_efficientnet_lit0"), 5)
+
+
+WRONG = [
+    ("deeplab", "dropout", 2.0, "less than 1"),
+    ("deeplab", "channels", 0, "greater than 0"),
+    ("deeplab", "skip_channels", 2.5, "integer"),
+    ("deeplab", "encoder", 3, "string"),
+    ("deeplab", "output_stride", 12, "2, 4, 8, 16 or 32"),
+    ("psp", "output_stride", 12, "2, 4, 8, 16 or 32"),
+    ("psp", "bins", [], "at least 1 item"),
+    ("psp", "align_corners", "no way", "boolean"),
+    ("deeplab_xception", "dropout", -0.5, "greater than or equal to 0"),
+    ("fcn", "dropout", "a", "number"),
+    ("fcn", "channels", True, "integer"),
+    ("segformer", "channels", 0, "greater than 0"),
+    ("daformer", "dilations", [], "at least 1 item"),
+    ("correction", "width", 0.0, "greater than 0"),
+    ("deeplab_v2", "head", "layer8", "'layer6' or 'layer7'"),
+    ("hrda", "width", 0, "greater than 0"),
+    ("hrda", "inner", {"kind": "deeplab", "pretrained": False, "dropout": 2.0}, "dropout: .*less than 1"),
+    ("hrda", "inner", {"encoder": "resnet18"}, "give `kind`"),
+    ("hrda", "inner", {"kind": "hrda", "inner": {}}, "cannot look through itself"),
+]
+
+
+@pytest.mark.parametrize(("kind", "key", "value", "allowed"), WRONG)
+def test_a_value_that_is_not_allowed_is_named(kind, key, value, allowed):
+    with pytest.raises(UserError, match=f"network kind .*{key}: .*{allowed}" if key != "inner" else allowed):
+        build_frame_network(NetworkParameters(kind=kind, **SMALL[kind] | {key: value}), 5)
+
+
+def test_an_output_stride_that_an_encoder_does_not_have_is_told():
+    with pytest.raises(
+        UserError, match=r"'resnet18' with output_stride 4 cannot be built .*convolutional ones 8 and 16"
+    ):
+        build_frame_network(NetworkParameters(kind="psp", pretrained=False, output_stride=4), 5)

@@ -86,9 +86,25 @@ def test_where_a_video_begins_dtern_gives_the_frames_own_logits():
 
 
 def test_mistakes_are_sentences():
-    with pytest.raises(UserError, match="frames is at least 1"):
-        network_of({**TMANET, "frames": 0})
-    with pytest.raises(UserError, match="heads are two numbers that divide"):
-        network_of({**DTERN, "heads": [3, 4]})
-    with pytest.raises(UserError, match="ascending"):
-        network_of({**DTERN, "offsets": [-2, -4]})
+    for wrong, said in (
+        ({"heads": [3, 4]}, "heads are two numbers that divide"),
+        ({"offsets": [-2, -4]}, "offsets are .*ascending"),
+        ({"offsets": []}, "offsets: .*at least 1 item"),
+        ({"offsets": [-2, 0]}, r"offsets\.1: .*less than 0 \(it is 0\)"),
+        ({"kernels": [5, 4]}, r"kernels\.1: Input should be odd.* \(it is 4\)"),
+        ({"heads": [2]}, "heads: .*at least 2 items"),
+        ({"exemplars": 0}, "exemplars: .*greater than 0"),
+        ({"channels": 0}, "channels: .*greater than 0"),
+        ({"dropout": 1.0}, "dropout: .*less than 1"),
+    ):
+        with pytest.raises(UserError, match=f"temporal module 'dtern' in params.yaml: {said}"):
+            network_of({**DTERN, **wrong})
+    for key, value in (("frames", 0), ("frames", 2.5), ("key_channels", 0), ("value_channels", -1), ("dropout", 2.0)):
+        with pytest.raises(UserError, match=rf"temporal module 'tmanet' in params.yaml: {key}: .*\(it is {value}\)"):
+            network_of({**TMANET, key: value})
+    for key, value in (("interval", 2.5), ("interval", 0), ("reach", 0), ("threshold", "a"), ("threshold", -1.0),
+                       ("width", 0.0), ("width", float("nan")), ("motion", "clips"), ("align_corners", 1)):  # fmt: skip
+        with pytest.raises(UserError, match=rf"temporal module 'davss' in params.yaml: {key}: .*\(it is {value!r}\)"):
+            network_of({"kind": "davss", key: value})
+    with pytest.raises(UserError, match="unknown key 'intervall'; did you mean 'interval'"):
+        network_of({"kind": "davss", "intervall": 2})

@@ -145,3 +145,10 @@ def train_mode(network: nn.Module, statistics: str) -> None:
     if statistics == "fixed":
         for layer in batch_norms(network):
             layer.eval()
+
+
+def train_only(network: nn.Module, parts: Iterable[nn.Module]) -> None:
+    """Put parts of a network in train mode and the rest in eval mode: what does not learn keeps its statistics, too."""
+    network.eval()
+    for part in parts:
+        part.train()

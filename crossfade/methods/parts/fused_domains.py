@@ -100,11 +100,11 @@ class Templates:
 
 @dataclass(frozen=True)
 class Patches:
-    """The shared patches of both fused domains.
+    """What may be pasted onto the fused domains; `directions` say which of it is.
 
     Attributes:
-        source, target: layers, or None where there is no such patch.
-        still: layers of rare classes.
+        source, target: layers of the other clips; their masks are empty where there is no such patch.
+        still: layers of rare classes, pasted onto both.
         target_classes: (B, K) bool, the classes of the target patch.
     """
 
@@ -118,6 +118,11 @@ class Patches:
         layers = [self.source] if f"S->{domain}" in directions else []
         layers += self.still
         return [*layers, self.target] if f"T->{domain}" in directions else layers
+
+    def shared(self, directions: tuple[Direction, ...]) -> list[Layer]:
+        """The layers that both fused domains have, bottom to top."""
+        others = {id(layer) for layer in self.onto("T", directions)}
+        return [layer for layer in self.onto("S", directions) if id(layer) in others]
 
     def still_sum(self) -> Tensor:
         """(B, 1, H, W) float, how many still patches cover each pixel."""

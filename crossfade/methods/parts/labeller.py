@@ -20,7 +20,7 @@ from crossfade.methods.parts.pseudo_labels import (
     running_thresholds,
 )
 from crossfade.methods.parts.teacher import TaughtMethod, Teacher, TeacherParameters
-from crossfade.methods.parts.unroll import run_frames
+from crossfade.methods.parts.unroll import reading_at, run_frames
 from crossfade.motion.field import Motion
 from crossfade.motion.warp import warp
 from crossfade.networks.base import FrameOutput, upsample
@@ -174,7 +174,7 @@ def pseudo_labels(
     thresholds: Tensor | None = None,
     rare: Tensor | None = None,
 ) -> PseudoLabels:
-    """Label the newest frames of a clip, now's labels over motion; all predictions come from one forward.
+    """Label the newest frames of a clip, now's labels over motion; each frame is encoded once.
 
     Args:
         network: the labeller, in the mode it should run in.
@@ -234,9 +234,7 @@ def pseudo_labels(
 
 def _fused(network: VideoNetwork, outputs: dict[int, FrameOutput], clip: Clip, at: int) -> Tensor:
     """Fused logits of the frame at a position, or what the network says of it alone if not all it reads was run."""
-    whole = all(at + offset in outputs for offset in network.offsets)
-    past = {offset: outputs[at + offset] for offset in network.offsets} if whole else {}
-    return network.reading(outputs[at], past, clip.frames[:, : at + 1], clip.motion).logits
+    return reading_at(network, outputs, clip.frames, clip.motion, at).logits
 
 
 def _turned(image: Tensor, mirrored: bool) -> Tensor:

@@ -1,7 +1,7 @@
 """How methods run a video network on clips of frames."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
@@ -13,7 +13,7 @@ from crossfade.methods.parts.batch_norm import batch_norms, blend_statistics, re
 from crossfade.motion.field import Motion
 from crossfade.networks.base import Edits, FrameOutput, upsample
 from crossfade.objectives.cross_entropy import Denominator, cross_entropy
-from crossfade.temporal.base import Slot
+from crossfade.temporal.base import Reading, Slot
 from crossfade.temporal.video_network import VideoNetwork, VideoOutput
 
 MotionTable = dict[tuple[int, int], Motion]
@@ -55,6 +55,71 @@ def run(network: VideoNetwork, frames: Tensor, motion: MotionTable, edits: Edits
     return network.unroll(frames[:, spare:], newest_motion(motion, spare), edits=edits)
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a network says of one frame of a clip, as if that were "now".
+
+    Attributes:
+        logits: (B, K, h, w), those that are deployed.
+        embedding: (B, D, h, w), the last features before the classifier of these.
+    """
+
+    logits: Tensor
+    embedding: Tensor
+
+
+def read_at(
+    network: VideoNetwork,
+    frames: Tensor,
+    motion: MotionTable,
+    positions: Sequence[int],
+    known: VideoOutput | None = None,
+) -> list[Said]:
+    """What a network says of several frames of a clip, each read with the frames before it and encoded once.
+
+    Args:
+        network: in the mode it should run in.
+        frames: (B, T, 3, H, W), reaching as far before each position as the network reads.
+        motion: {(i, i - 1): Motion i → i - 1} by positions in `frames`.
+        positions: of the frames that are asked about. Gradients reach the per-frame network through these and, where
+            the temporal module learns through the past, through what they read.
+        known: what was said of the last frame, if it was asked about before; `positions` start with that.
+    """
+    learns, last = network.temporal.learns_through_past, frames.shape[1] - 1
+    outputs: dict[int, FrameOutput] = {}
+    readings: dict[int, Reading] = {}
+    if known is not None:
+        outputs[last], readings[last] = known.now, known.reading
+        outputs |= {last + offset: output for offset, output in known.past.items() if learns}
+    for at in positions:
+        if at not in outputs:
+            outputs[at] = network.frame(frames[:, at])
+    for at in positions:
+        if at not in readings:
+            for before in (at + offset for offset in network.offsets):
+                if before not in outputs:
+                    with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
+                        outputs[before] = network.frame(frames[:, before])
+            readings[at] = reading_at(network, outputs, frames, motion, at)
+    return [Said(readings[at].logits, readings[at].maps.get("embedding", outputs[at].embedding)) for at in positions]
+
+
+def reading_at(
+    network: VideoNetwork, outputs: Mapping[int, FrameOutput], frames: Tensor, motion: MotionTable, at: int
+) -> Reading:
+    """A network's reading of the frame at a position; of that alone, if not all it reads is among `outputs`.
+
+    Args:
+        network: its temporal module is used.
+        outputs: per-frame outputs by position in `frames`.
+        frames, motion: as in `read_at`.
+        at: the position.
+    """
+    whole = all(at + offset in outputs for offset in network.offsets)
+    past = {offset: outputs[at + offset] for offset in network.offsets} if whole else {}
+    return network.reading(outputs[at], past, frames[:, : at + 1], motion)
+
+
 def estimate_statistics(network: VideoNetwork, clips: Iterable[Clip], batches: int) -> None:
     """Replace the batch-norm statistics of a network by those of `batches` batches of clips.
 
@@ -90,14 +155,17 @@ def statistics_needs(network: VideoNetwork) -> ClipNeeds:
 
 
 def run_frames(network: VideoNetwork, frames: Sequence[Tensor]) -> list[FrameOutput]:
-    """Run the per-frame network once on several batches of frames.
+    """Run the per-frame network on several batches of frames: at once, where that gives what each alone would.
 
-    In train mode batch norm would normalise them together: meant for eval mode.
+    Where batch norm normalises by its inputs' own statistics (train mode) each batch has a forward of its own,
+    as everywhere in training; together, what is said of a frame would depend on which others are looked at.
 
     Args:
         network: a video network.
         frames: batches of equal shape (B, 3, H, W).
     """
+    if any(layer.training for layer in batch_norms(network.frame)):
+        return [network.frame(images) for images in frames]
     output = network.frame(torch.cat(list(frames)))
     count = len(frames)
     features = {stride: maps.chunk(count) for stride, maps in output.features.items()}
