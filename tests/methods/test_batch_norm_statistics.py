@@ -80,13 +80,14 @@ def test_followed_statistics_come_to_rest_between_inputs_and_anchor():
     torch.testing.assert_close(net[0].running_var, 0.75 * images.var((0, 2, 3)) + 1.25)
 
 
-@pytest.mark.parametrize("name", ["adabn", "self_training", "stcl", "tps"])
+@pytest.mark.parametrize("name", ["adabn", "advent", "da_vsn", "self_training", "stcl", "tps"])
 def test_a_share_of_the_source_s_statistics_is_kept(name):
     def final(share):
         torch.manual_seed(0)
         net = toy_video()
         key = {"source_share": share}
-        method = build_method(name, key if name == "adabn" else {"teacher": key}, net, CLASSES)
+        plain = name in ("adabn", "advent", "da_vsn")
+        method = build_method(name, key if plain else {"teacher": key}, net, CLASSES)
         source = (toy_clip(ClipNeeds.of(1, labels=True), seed=s) for s in range(1000, 1200))
         target = [toy_clip(method.target_needs, seed=s) for s in range(60)]
         method.prepare(source, iter(target))
