@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import final
 
+GRACE = 10.0
+"""Seconds for a stage to end by itself when it is interrupted."""
+
 
 @final
 class Machine:
@@ -68,15 +71,22 @@ class Machine:
             status = process.wait()
             with self._change:
                 self._running.discard(process.pid)
+                self._change.notify_all()
         if status:
             raise subprocess.CalledProcessError(status, command)
 
     def stop(self) -> None:
-        """Interrupt everything that runs, as Ctrl-C would; nothing starts any more."""
+        """Interrupt everything that runs, as Ctrl-C would; nothing starts any more.
+
+        What began in the background of a script ignores interrupts, and so do its children: after `GRACE` seconds they
+        are terminated.
+        """
         with self._change:
             self._stopped = True
-            for process in self._running:
-                os.killpg(process, signal.SIGINT)
+            for signal_, patience in ((signal.SIGINT, GRACE), (signal.SIGTERM, 0.0)):
+                for process in self._running:
+                    os.killpg(process, signal_)
+                self._change.wait_for(lambda: not self._running, patience)
 
 
 def visible_gpus(count: int | None) -> list[str]:

@@ -1,0 +1,35 @@
+"""A machine that is stopped: what runs on it ends, even what does not heed interrupts."""
+
+import subprocess
+import threading
+import time
+
+import pytest
+
+from tasks import machine as module
+from tasks.machine import Machine
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+def test_stopping_ends_what_runs_and_lets_nothing_start(heeds, monkeypatch):
+    monkeypatch.setattr(module, "GRACE", 10.0 if heeds else 0.2)
+    machine, printed, ends = Machine(1), threading.Event(), []
+    command = ["bash", "-c", ("" if heeds else "trap '' INT; ") + "echo up; sleep 60"]
+
+    def stage():
+        try:
+            for _ in machine.run(command, {}):
+                printed.set()
+        except subprocess.CalledProcessError as error:
+            ends.append(error.returncode)
+
+    thread = threading.Thread(target=stage)
+    thread.start()
+    assert printed.wait(5)
+    started = time.monotonic()
+    machine.stop()
+    thread.join(5)
+    assert ends == [-2 if heeds else -15]
+    assert time.monotonic() - started < 5
+    with pytest.raises(subprocess.CalledProcessError):
+        next(machine.run(["true"], {}))
