@@ -39,13 +39,8 @@ class ScoreFusion(TemporalModule):
             validity: whether the neighbour's logits count only where the motion is valid; False as published.
             propagate: how they are brought here: "warp": backwards over the motion; "splat": forwards to the nearest
                 pixel, 0 where that leaves a hole (as DA-VSN was published), see `splat`.
-
-        Raises:
-            ValueError: another way to bring them here.
         """
         super().__init__()
-        if propagate not in ("warp", "splat"):
-            raise ValueError(f"propagate is 'warp' or 'splat', not '{propagate}'")
         self.validity, self.propagate = validity, propagate
         self.schedule = SlidingMemory((-1,))
         self.sf_layer = nn.Conv2d(2 * num_classes, num_classes, 1, bias=False)
