@@ -130,7 +130,7 @@ def test_motion_that_is_valid_nowhere_is_unknown(validity):
 
 def test_a_way_to_come_here_that_there_is_not():
     temporal = {"kind": "fusion", "propagate": "splatt"}
-    with pytest.raises(UserError, match="propagate: Input should be 'warp' or 'splat' .it is 'splatt'"):
+    with pytest.raises(UserError, match="propagate: Input should be 'warp' or 'splat'"):
         build_video_network(ModelParameters(network=SMALL, temporal=temporal), 4)
 
 
