@@ -1,6 +1,7 @@
 """A machine that is stopped: what runs on it ends, even what does not heed interrupts."""
 
 import subprocess
+import sys
 import threading
 import time
 
@@ -14,7 +15,9 @@ from tasks.machine import Machine
 def test_stopping_ends_what_runs_and_lets_nothing_start(heeds, monkeypatch):
     monkeypatch.setattr(module, "GRACE", 10.0 if heeds else 0.2)
     machine, printed, ends = Machine(1), threading.Event(), []
-    command = ["bash", "-c", ("" if heeds else "trap '' INT; ") + "echo up; sleep 60"]
+    answer = "SIG_DFL" if heeds else "SIG_IGN"
+    words = f"import signal, time; signal.signal(signal.SIGINT, signal.{answer}); print('up', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", words]
 
     def stage():
         try:
