@@ -16,7 +16,7 @@ def test_stopping_ends_what_runs_and_lets_nothing_start(heeds, monkeypatch):
     monkeypatch.setattr(module, "GRACE", 10.0 if heeds else 0.2)
     machine, printed, ends = Machine(1), threading.Event(), []
     answer = "SIG_DFL" if heeds else "SIG_IGN"
-    words = f"import signal, time; signal.signal(signal.SIGINT, signal.{answer}); print('up', flush=True); time.sleep(60)"
+    words = f"import signal as s, time; s.signal(s.SIGINT, s.{answer}); print('up', flush=True); time.sleep(60)"
     command = [sys.executable, "-c", words]
 
     def stage():
