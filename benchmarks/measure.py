@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,6 +23,19 @@ class Cost:
 
     seconds: float
     peak: float
+
+
+def compared(what: str, ours: Cost, against: str, other: Cost, unit: str = "s", scale: float = 1.0) -> dict[str, Any]:
+    """A row of the table: what something costs beside an alternative, `scale` units a second."""
+    return {
+        "what": what,
+        "value": scale * ours.seconds,
+        "unit": unit,
+        "against": against,
+        "ratio": other.seconds / ours.seconds,
+        "peak": ours.peak,
+        "peak_ratio": other.peak / ours.peak,
+    }
 
 
 def cost(prepare: Callable[..., Callable[[], object]], *arguments: object, times: int = 5) -> Cost:

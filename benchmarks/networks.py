@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.measure import cost
+from benchmarks.measure import compared, cost
 from crossfade.motion.field import Motion
 from crossfade.networks import NetworkParameters
 from crossfade.temporal import ModelParameters, build_video_network
@@ -24,30 +24,12 @@ Work = Callable[[], object]
 def rows() -> list[dict[str, Any]]:
     """Forward and backward in both memory formats; streaming against unrolling."""
     last, contiguous = cost(_training, "channels_last"), cost(_training, "contiguous")
-    found = [
-        {
-            "what": "lite0 forward + backward, batch 4, 256x192, channels_last",
-            "value": last.seconds,
-            "unit": "s",
-            "against": "the same, contiguous",
-            "ratio": contiguous.seconds / last.seconds,
-            "peak": last.peak,
-            "peak_ratio": contiguous.peak / last.peak,
-        }
-    ]
+    what = "lite0 forward + backward, batch 4, 256x192, channels_last"
+    found = [compared(what, last, "the same, contiguous", contiguous)]
     for temporal, name in TEMPORAL.items():
         streamed, unrolled = cost(_streamed, temporal, times=15), cost(_unrolled, temporal, times=15)
-        found.append(
-            {
-                "what": f"{name}, one streamed frame, 256x192",
-                "value": streamed.seconds * 1000,
-                "unit": "ms",
-                "against": "encoding every frame again",
-                "ratio": unrolled.seconds / streamed.seconds,
-                "peak": streamed.peak,
-                "peak_ratio": unrolled.peak / streamed.peak,
-            }
-        )
+        what = f"{name}, one streamed frame, 256x192"
+        found.append(compared(what, streamed, "encoding every frame again", unrolled, "ms", 1000))
     return found
 
 

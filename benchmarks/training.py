@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.measure import cost
+from benchmarks.measure import compared, cost
 from crossfade.data.clip import Clip
 from crossfade.data.labels import load_label_space
 from crossfade.methods import build_method
@@ -36,29 +36,11 @@ def rows() -> list[dict[str, Any]]:
     """Seconds and peak memory of a step with batch 4 + 4, optimiser not included."""
     costs = {name: cost(_step, name, temporal) for name, temporal in METHODS.items()}
     base, naive = costs["self_training"], cost(_published_stcl)
-    found = [
-        {
-            "what": f"{name} ({METHODS[name]}), batch 4 + 4, 256x192",
-            "value": spent.seconds,
-            "unit": "s/step",
-            "against": "self_training, per frame",
-            "ratio": base.seconds / spent.seconds,
-            "peak": spent.peak,
-            "peak_ratio": base.peak / spent.peak,
-        }
-        for name, spent in costs.items()
+    named = {name: f"{name} ({METHODS[name]}), batch 4 + 4, 256x192" for name in METHODS}
+    return [
+        *(compared(named[name], costs[name], "self_training, per frame", base, "s/step") for name in METHODS),
+        compared(named["stcl"], costs["stcl"], "five graphs, unused maps enlarged", naive, "s/step"),
     ]
-    stcl = costs["stcl"]
-    against = {
-        "what": "stcl (fusion), batch 4 + 4, 256x192",
-        "value": stcl.seconds,
-        "unit": "s/step",
-        "against": "five graphs, unused maps enlarged",
-        "ratio": naive.seconds / stcl.seconds,
-        "peak": stcl.peak,
-        "peak_ratio": naive.peak / stcl.peak,
-    }
-    return [*found, against]
 
 
 def _step(name: str, temporal: str) -> Step:
