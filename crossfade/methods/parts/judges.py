@@ -149,6 +149,7 @@ class JudgedMethod(Method, ABC):
 
     def finish(self, source: Iterable[Clip] | None, target: Iterable[Clip] | None) -> None:
         """Estimate the statistics on the target, if asked."""
+        assert source is not None or self.statistics.source_share == 0  # the network's own are not the source's by now
         self._estimate(target, source)
 
     def state_dict(self) -> dict[str, Any]:

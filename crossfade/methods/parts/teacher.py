@@ -120,6 +120,7 @@ class Teacher:
         """Estimate the deployed network's statistics on the target, if asked; with `source_share` on the source too."""
         p = self.parameters
         if p.final_target_statistics and batch_norms(student):
+            assert source is not None or p.source_share == 0  # what the network has by now is not the source's
             estimate_between(self.deployed(student), target, p.statistics_batches, p.source_share, source)
 
     def deployed(self, student: "VideoNetwork") -> "VideoNetwork":
