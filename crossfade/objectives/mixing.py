@@ -110,7 +110,7 @@ def compose(
     Args:
         base: the lowest layer (its mask is not used); it needs motion.
         layers: bottom to top.
-        mix_motion: False keeps the base's motion as it is, everywhere.
+        mix_motion: False keeps the base's motion as it is under patches that move, and does not check its origin.
         motion_mask: "now": motion i→j, which lives on frame i's grid, is mixed by frame i's masks; "previous": by frame
             j's, as in the published code.
         check_origin: motion that leads from one layer into another (the patch's edge covers what it points at) becomes
@@ -125,10 +125,11 @@ def compose(
         weight = torch.where(layer.mask, _weight_of(layer), weight)
         origin = origin.masked_fill(layer.mask, index)
     assert base.motion is not None
-    motion = dict(base.motion)
-    if mix_motion:
-        for pair in motion:
-            motion[pair] = _mixed_motion(pair, motion[pair], layers, origin, motion_mask, check_origin)
+    motion = {}
+    for (here, there), below in base.motion.items():
+        mixed = _mixed_motion((here, there), below, layers, mix_motion, motion_mask)
+        checked = mix_motion and check_origin
+        motion[here, there] = within_origin(mixed, origin[:, here], origin[:, there]) if checked else mixed
     return Mixed(frames, labels, motion, origin, weight)
 
 
@@ -137,7 +138,7 @@ def _weight_of(layer: Layer) -> Tensor:
 
 
 def _mixed_motion(
-    pair: tuple[int, int], base: Motion, layers: Sequence[Layer], origin: Tensor, motion_mask: str, check_origin: bool
+    pair: tuple[int, int], base: Motion, layers: Sequence[Layer], mix_motion: bool, motion_mask: str
 ) -> Motion:
     flow, valid = base.flow, base.valid
     grid = pair[0] if motion_mask == "now" else pair[1]
@@ -145,11 +146,10 @@ def _mixed_motion(
         mask = layer.mask[:, grid, None]
         if layer.motion is None:
             valid = valid & ~mask
-        else:
+        elif mix_motion:
             flow = torch.where(mask, layer.motion[pair].flow, flow)
             valid = torch.where(mask, layer.motion[pair].valid, valid)
-    motion = Motion(flow, valid)
-    return within_origin(motion, origin[:, pair[0]], origin[:, pair[1]]) if check_origin else motion
+    return Motion(flow, valid)
 
 
 def within_origin(motion: Motion, here: Tensor, there: Tensor) -> Motion:

@@ -8,7 +8,7 @@ from crossfade.data.augment import NO_GEOMETRIC
 from crossfade.data.clip import Clip
 from crossfade.errors import UserError
 from crossfade.methods import build_method
-from crossfade.methods.parts.fused_domains import Patches
+from crossfade.methods.parts.fused_domains import MixingParameters, Patches, Templates, choose_patches
 from crossfade.methods.parts.labeller import LabelParameters, PseudoLabels, pseudo_labels
 from crossfade.methods.parts.long_tail import LongTailBank
 from crossfade.methods.parts.pseudo_labels import combine_over_motion, confidence_weight
@@ -249,6 +249,22 @@ EVERYWHERE = ["S->S", "S->T", "T->S", "T->T"]
 def test_features_are_blended_where_both_fused_domains_show_the_same_patch(directions, mask, rows):
     assert union_of(directions, mask, still=(1, 2)) == rows
     assert union_of(directions, mask) == [row for row in rows if row not in (1, 2)]
+
+
+def test_target_patches_show_rare_classes_too_but_not_those_drawn_for_the_source():
+    labels = torch.tensor([0, 1, 2, 3]).repeat(6, 8)[None, None]
+    clip = Clip(torch.rand(1, 1, 3, 6, 32), labels, {}, ("a",))
+    templates = Templates(clip, clip, torch.ones_like(labels, dtype=torch.float32))
+    rare = torch.tensor([False, False, True, True])
+    parameters = MixingParameters(source_classes=1, target_classes=4, **SURE)
+    for seed in range(8):
+        torch.manual_seed(seed)
+        patches = choose_patches(templates, parameters, rare, [])
+        shown = set(labels[patches.source.mask].tolist())
+        theirs = set(labels[patches.target.mask].tolist())
+        assert shown >= {2, 3}
+        (left_out,) = {0, 1, 2, 3} - theirs
+        assert left_out in shown
 
 
 def test_without_a_shared_patch_a_blend_changes_nothing():

@@ -64,6 +64,8 @@ def test_still_patches_keep_motion_and_are_not_valid():
     mixed = compose(layer(1, EVERYWHERE, u=0.0), [layer(2, window(2, 4), still=True)])
     assert mixed.motion[1, 0].valid[0, 0, 0].tolist() == [True, True, False, False, True, True, True, True]
     assert float(mixed.motion[1, 0].flow.abs().max()) == 0.0
+    unmixed = compose(layer(1, EVERYWHERE, u=0.0), [layer(2, window(2, 4), still=True)], mix_motion=False)
+    assert torch.equal(unmixed.motion[1, 0].valid, mixed.motion[1, 0].valid)
 
 
 def test_options():

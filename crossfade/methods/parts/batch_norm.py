@@ -107,7 +107,9 @@ def following_statistics(
     Raises:
         UserError: a layer sees one value a channel.
     """
-    held = anchor if anchor is not None and share > 0 else None
+    layers = batch_norms(module)
+    held = dict(zip(layers, anchor, strict=True)) if anchor is not None and share > 0 else {}
+    back = momentum * share / (1 + momentum * share)  # as much as makes the two movements rest at the shares
 
     def follow(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(layer, _BatchNorm)
@@ -121,11 +123,18 @@ def following_statistics(
         with torch.no_grad():
             F.batch_norm(inputs[0], mean, variance, training=True, momentum=momentum * (1 - share))
 
-    handles = [layer.register_forward_pre_hook(follow) for layer in batch_norms(module) if not layer.training]
+    @torch.no_grad()
+    def hold(layer: nn.Module, _inputs: object, _output: object) -> None:
+        assert isinstance(layer, _BatchNorm)
+        for own, source in zip(_running(layer), held[layer], strict=True):
+            own.lerp_(source, back)
+
+    following = [layer for layer in layers if not layer.training]
+    handles = [layer.register_forward_pre_hook(follow) for layer in following]
+    # after each pass through a layer, not once at the end: some networks use a layer twice (HRDA)
+    handles += [layer.register_forward_hook(hold) for layer in following if layer in held]
     try:
         yield
-        if held is not None:  # by as much as makes the two movements rest at the shares
-            blend_statistics(module, held, momentum * share / (1 + momentum * share))
     finally:
         for handle in handles:
             handle.remove()

@@ -34,9 +34,9 @@ class MixingParameters(BaseModel):
         long_tail: how many still patches of rare classes (published: 2 or 3); 0: none.
         tail_capacity: source frames kept for each rare class.
         tail_min_pixels: of the class in such a frame.
-        target_classes: random classes of the target patch, other than the source patch's.
+        target_classes: random classes of the target patch, other than the source patch's random ones.
         target_threshold: confidence above which target pixels are pasted.
-        mix_motion: False leaves the base's motion under the patches.
+        mix_motion: False leaves the base's motion under the patches that move; still ones are without, all the same.
         motion_mask: "now": motion mixed by the masks of the frame it lives on; "previous": of the one before
             (published).
         check_origin: motion from one patch into another is invalid.
@@ -148,9 +148,8 @@ def choose_patches(
     assert target.labels is not None
     device, count = source.frames.device, source.length
     present = present_classes(source.labels[:, -1], len(tail))
-    classes = pick_classes(present, parameters.source_classes)
-    if parameters.tail_always:
-        classes = classes | tail.to(device)
+    picked = pick_classes(present, parameters.source_classes)
+    classes = picked | tail.to(device) if parameters.tail_always else picked
     patch = Layer(source.frames, source.labels, class_mask(source.labels, classes), source.motion)
     still = []
     for images, masks, ids in drawn:
@@ -159,7 +158,7 @@ def choose_patches(
         still.append(Layer(frames, labels, masks.to(device)[:, None].expand_as(labels), None))
     sure = templates.confidence > parameters.target_threshold
     shown = present_classes(target.labels[:, -1].masked_fill(~sure[:, -1], 255), len(tail))
-    target_classes = pick_classes(shown & ~classes, parameters.target_classes)
+    target_classes = pick_classes(shown & ~picked, parameters.target_classes)
     mask = class_mask(target.labels, target_classes) & sure
     return Patches(patch, still, Layer(target.frames, target.labels, mask, target.motion), target_classes)
 
