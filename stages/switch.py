@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--videos", nargs="+", help="of the pair's target, a data set of footage")
     parser.add_argument("--recipe", help="refuse where there is no such recipe")
     parser.add_argument("--seed", type=int, help="refuse where there is no such seed")
-    parser.add_argument("--discard", action="store_true", help="what was changed within a preset that is taken out")
+    parser.add_argument("--discard", action="store_true", help="drop what was changed within a preset")
     options = parser.parse_args()
     old = FILE.read_text()
     text = switched_to(old, options.pair, options.discard)

@@ -112,7 +112,7 @@ def test_davss_learns_as_long_as_published_and_at_a_tenth_from_the_middle_of_its
 
 def test_the_street_presets_are_the_shipped_pair_with_more_rows():
     shipped = check_params(SHIPPED)
-    for name, rows in (("street_field", 24), ("street_stcl_parts", 13)):
+    for name, rows in (("street_field", 25), ("street_stcl_parts", 14)):
         params = check_params(switched_to(SHIPPED, name))
         assert (params.data_sets, params.motion) == (shipped.data_sets, shipped.motion)
         assert params.pairs[name] == shipped.pairs["street"]
@@ -124,8 +124,9 @@ def test_the_street_presets_are_the_shipped_pair_with_more_rows():
         assert all(one not in methods[k + 1 :] for k, one in enumerate(methods))
     field = check_params(switched_to(SHIPPED, "street_field"))
     assert shipped.recipes.items() <= field.recipes.items()
-    looks = [n.arguments.get("inner", {"kind": n.kind, **n.arguments}) for n in field.networks.values()]
-    assert all(look == looks[0] for look in looks)  # several frames, or two resolutions, of the same network
+    looks = {name: n.arguments.get("inner", {"kind": n.kind, **n.arguments}) for name, n in field.networks.items()}
+    assert looks["lite0"] == looks["lite0_dtern"] == looks["lite0_hrda"]  # several frames, or two resolutions
+    assert looks["lite0_psp"] == looks["lite0_tmanet"]  # which reads the encoder's last stage alone, so at stride 8
 
 
 def test_a_line_of_the_command_names_preset_and_folders(tmp_path, monkeypatch, capsys):
@@ -169,6 +170,10 @@ def test_what_was_changed_within_a_preset_is_not_lost_without_a_word(tmp_path, m
                 switched_to(path.read_text(), other)
         monkeypatch.setattr(sys, "argv", ["switch", name, "viper=elsewhere"])
         switch.main()  # to the same: nothing is lost
+        assert parse(path.read_text()) != parse(merged)
+        monkeypatch.setattr(sys, "argv", ["switch", name, "--discard"])
+        switch.main()
+        assert path.read_text() == merged
         monkeypatch.setattr(sys, "argv", ["switch", "street", "--discard"])
         switch.main()
         assert path.read_text() == SHIPPED

@@ -90,7 +90,7 @@ def switched_to(text: str, name: str, discard: bool = False) -> str:
     Args:
         text: params.yaml.
         name: the pair's or the preset's.
-        discard: what was changed within a preset that is taken out may be lost.
+        discard: what was changed within a preset that is taken out may be lost; the one that is in is read anew.
 
     Raises:
         UserError: neither has that name, a section is written in a way that cannot be put aside, or a change would be
@@ -99,7 +99,7 @@ def switched_to(text: str, name: str, discard: bool = False) -> str:
     own = taken_out(text)
     if name not in (known := [*pair_names(own), *preset_names()]):
         raise unknown_name("pair or preset", name, known)
-    if name in pair_names(text) and name not in pair_names(own):
+    if name in pair_names(text) and name not in pair_names(own) and not discard:
         return text
     if not discard:
         _check_unchanged(text)
