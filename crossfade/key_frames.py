@@ -19,7 +19,7 @@ class Point:
     """One point of the curve.
 
     Attributes:
-        interval: frames from one key frame to the next; 1 is the per-frame network alone.
+        interval: frames from one key frame to the next, or fewer with a threshold; 1 is the per-frame network alone.
         miou: in [0, 1], None without labels.
         consistency: temporal consistency in [0, 1], None without motion.
         rate: frames a second, the network alone.

@@ -19,8 +19,9 @@ def propagation_curve(
     """Score every labelled frame once at each distance d, as the last of a run that begins d frames before it.
 
     A fresh stream's first frame is a key frame, and its d-th after is d from it as long as d is below the schedule's
-    interval; a network without key frames gives the curve of how much its memory helps. All runs walk along each video
-    together, so at most max(distances) + 1 streams are held, and only those that lead to a label are run.
+    interval (a threshold, which would make a key frame sooner, is put aside); a network without key frames gives the
+    curve of how much its memory helps. All runs walk along each video together, so at most max(distances) + 1 streams
+    are held, and only those that lead to a label are run.
 
     Args:
         network: in eval mode, on `device`.
@@ -31,15 +32,20 @@ def propagation_curve(
     Raises:
         UserError: a distance that the network's key frames never reach.
     """
-    schedule = network.temporal.schedule
-    if isinstance(schedule, KeyFrames) and max(distances) >= schedule.interval:
-        raise UserError(
-            f"a key frame every {schedule.interval} frames is never {max(distances)} frames away: "
-            f"give distances below {schedule.interval}"
-        )
+    temporal, schedule = network.temporal, network.temporal.schedule
     metric = PropagationDistance(len(domain.label_space.classes), distances)
-    for video in domain.videos:
-        _walk(network, domain, video, metric, device)
+    try:
+        if isinstance(schedule, KeyFrames):
+            if max(distances) >= schedule.interval:
+                raise UserError(
+                    f"a key frame every {schedule.interval} frames is never {max(distances)} frames away: "
+                    f"give distances below {schedule.interval}"
+                )
+            temporal.schedule = KeyFrames(schedule.interval, schedule.reach)
+        for video in domain.videos:
+            _walk(network, domain, video, metric, device)
+    finally:
+        temporal.schedule = schedule
     return metric
 
 

@@ -50,8 +50,11 @@ def test_every_labelled_frame_is_scored_at_every_distance_from_a_fresh_start(tmp
 
 def test_a_distance_no_key_frame_is_ever_away(tmp_path):
     frame = ColourReader()
-    network = VideoNetwork(frame, DAVSS(frame, 4, interval=3, width=0.1)).eval()
+    network = VideoNetwork(frame, DAVSS(frame, 4, interval=3, threshold=0.0, width=0.1)).eval()
     domain = video_on_disk(tmp_path)
-    assert propagation_curve(network, domain, (0, 2)).compute()[0] == 1.0
+    carried = propagation_curve(network, domain, (0, 2)).compute()
+    assert carried[0] == 1.0
+    assert carried[2] < 1.0  # no key frame in between, whatever the threshold
+    assert network.temporal.schedule.threshold == 0.0
     with pytest.raises(UserError, match="never 3 frames away"):
         propagation_curve(network, domain, DISTANCES)

@@ -131,7 +131,8 @@ class ClipDataset(Dataset[Clip]):
     """Short clips around the frames of a domain ("now"); a neighbour that is missing or too far in time is stood in.
 
     With `labels` only frames that have a label are "now". Without, no label file is ever opened. Of a video in which
-    some frames have all their neighbours, only those are "now"; of one in which none has, all are.
+    some frames have all their neighbours, only those are "now"; of one in which none has, all are, and the frame
+    furthest back that can be reached stands in for those before it (in the end "now" itself).
     """
 
     def __init__(
@@ -180,8 +181,7 @@ class ClipDataset(Dataset[Clip]):
         """The clip whose "now" is item `index`, as a batch of one."""
         v, now = self.items[index]
         video = self.videos[v]
-        known = self._reader.known(v)
-        frames = [now + o if self._reachable(now + o, now, known, video) else now for o in self.offsets]
+        frames = self._frames(v, now)
         images = torch.cat([self._reader.image(v, k) for k in frames])
         labels = torch.stack([self._reader.label(v, k) for k in frames])[None] if self.labels else None
         motion = {(i, j): self._reader.motion(v, frames[i], frames[j]) for i, j in self.pairs}
@@ -199,6 +199,12 @@ class ClipDataset(Dataset[Clip]):
         classes = len(self.domain.label_space.classes)
         labels = (self._reader.label(v, now).flatten() for v, now in self.items)
         return np.stack([torch.bincount(one, minlength=256)[:classes].numpy() for one in labels])
+
+    def _frames(self, v: int, now: int) -> list[int]:
+        """The frames of the clip around `now`, oldest first."""
+        video, known = self.videos[v], self._reader.known(v)
+        back = [frame for frame in range(now + min(self.offsets), now + 1) if self._reachable(frame, now, known, video)]
+        return [min(frame for frame in back if frame >= now + offset) for offset in self.offsets]
 
     def _reachable(self, frame: int, now: int, known: frozenset[tuple[int, int]], video: Video) -> bool:
         """A neighbour counts if the video has it and motion leads to it, at one stride or step by step."""

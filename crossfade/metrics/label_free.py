@@ -8,10 +8,12 @@ import math
 from typing import final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 SIDE = 20
-"""A frame's neighbourhood density is measured over at most SIDE x SIDE pixels of a regular grid."""
+"""A frame's neighbourhood density is measured over SIDE x SIDE pixels of a regular grid, whatever the logits' stride:
+it rises with the number of pixels."""
 
 
 @final
@@ -69,7 +71,7 @@ def neighbourhood_density(probabilities: Tensor, temperature: float) -> float:
     Returns:
         nats, in [0, log(N − 1)].
     """
-    unit = torch.nn.functional.normalize(probabilities, dim=1)
+    unit = F.normalize(probabilities, dim=1)
     others = ~torch.eye(len(unit), dtype=torch.bool, device=unit.device)
     similar = (unit @ unit.T)[others].view(len(unit), -1) / temperature
     return float(torch.special.entr(similar.softmax(1)).sum(1).mean())
@@ -77,5 +79,8 @@ def neighbourhood_density(probabilities: Tensor, temperature: float) -> float:
 
 def _grid(frame: Tensor) -> Tensor:
     """(K, h, w) → (N, K): the pixels of a regular grid."""
-    rows, columns = (torch.linspace(0, n - 1, min(n, SIDE)).round().long() for n in frame.shape[1:])
+    height, width = (max(n, SIDE) for n in frame.shape[1:])
+    if (height, width) != frame.shape[1:]:
+        frame = F.interpolate(frame[None], (height, width), mode="bilinear", align_corners=False)[0]
+    rows, columns = (torch.linspace(0, n - 1, SIDE).round().long() for n in (height, width))
     return frame[:, rows][:, :, columns].flatten(1).T

@@ -40,16 +40,26 @@ def test_now_is_where_all_neighbours_are(domain):
     assert len(ClipDataset(domain)) == 10  # who looks at single frames sees them all
 
 
-def test_in_a_video_without_neighbours_a_frame_stands_in_for_itself(domain):
+def test_without_neighbours_a_frame_stands_in_for_itself(domain):
     """As CamVid's frames, a second apart; the motion is zero and nowhere valid."""
     wide = {"offsets": (-4, 0), "motion": ((1, 0),)}
     dataset = ClipDataset(domain, **wide)
     assert len(dataset) == 1 + 5  # in the video with a gap no frame reaches four frames back
-    clip = dataset[3]
-    assert clip.names == ("train/b/2",)
+    clip = dataset[4]
+    assert clip.names == ("train/b/3",)  # after the gap
     assert torch.equal(clip.frames[:, 0], clip.frames[:, 1])
     assert not clip.motion[1, 0].valid.any()
     assert not clip.motion[1, 0].flow.any()
+
+
+def test_in_a_video_too_short_for_the_memory_the_frame_furthest_back_stands_in(domain):
+    short = replace(domain, manifest=replace(domain.manifest, videos=(domain.manifest.videos[0],)))
+    frames = ClipDataset(short)
+    clips = ClipDataset(short, offsets=(-6, -2, -1, 0))
+    assert len(clips) == 5
+    for now in range(5):
+        expected = [max(0, now + offset) for offset in (-6, -2, -1, 0)]
+        assert torch.equal(clips[now].frames[0], torch.cat([frames[k].frames[0] for k in expected]))
 
 
 def test_no_more_files_are_open_than_are_read(domain):

@@ -45,6 +45,17 @@ def test_dense_clusters_score_higher_than_scattered_samples():
     assert neighbourhood_density(same, 0.05) == pytest.approx(math.log(79), rel=1e-4)
 
 
+def test_density_does_not_depend_on_the_stride_of_the_logits():
+    generator = torch.Generator().manual_seed(0)
+    coarse = 8 * torch.randn(2, 4, 6, 8, generator=generator)
+    densities = []
+    for factor in (1, 4, 8):
+        scores = LabelFreeScores()
+        scores.update(torch.nn.functional.interpolate(coarse, scale_factor=factor, mode="nearest"))
+        densities.append(scores.density())
+    assert densities == pytest.approx([densities[-1]] * 3, rel=0.05)
+
+
 def test_frames_add_up():
     logits = torch.randn(3, 5, 24, 30, generator=torch.Generator().manual_seed(0))
     whole, first, second = LabelFreeScores(), LabelFreeScores(), LabelFreeScores()
