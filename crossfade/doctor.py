@@ -41,6 +41,9 @@ from crossfade.params import Params
 SHOWN = 3
 """Findings of one kind that are told in full."""
 
+SQUEEZED = 1.4
+"""A frame's shape may change by so much before it is said; 16:9 as 4:3 is 1.33."""
+
 SHEET_HEIGHT = 150
 """Pixels of one picture of the sheet."""
 
@@ -137,6 +140,7 @@ def examine(place: Place, params: Params, pair_name: str, sample: int | None = 2
         except UserError as error:
             report.add("data", str(error))
             continue
+        _examine_shape(report, manifest, splits, pair.size)
         _examine_side(report, manifest, splits, space, place.motion(name), labelled, sample)
         if report.errors == before:
             gap = params.motion[name].max_gap
@@ -144,6 +148,21 @@ def examine(place: Place, params: Params, pair_name: str, sample: int | None = 2
             shown = space if labelled else None
             report.attempt("picture", _draw, report, manifest, splits, shown, place.motion(name), clips)
     return report
+
+
+def _examine_shape(report: Report, manifest: Manifest, splits: tuple[str, ...], size: tuple[int, int]) -> None:
+    """Whether frames keep their shape at the pair's size."""
+    height, width = size
+    for rows, columns in sorted({video.size for video in manifest.split(*splits)}):
+        stretch = (width / height) / (columns / rows)
+        if max(stretch, 1 / stretch) > SQUEEZED:
+            report.add(
+                "shape",
+                f"frames of {manifest.data_set} are {columns} pixels wide and {rows} high, brought to {width} by "
+                f"{height}: their shape changes by a factor of {max(stretch, 1 / stretch):.1f} (a pair's `size` is "
+                "[height, width])",
+                "warning",
+            )
 
 
 def _examine_side(

@@ -292,7 +292,7 @@ class _Run:
                 notes = {"checkpoint": {"which": f"step {training.steps}", "rule": method.rule}}
                 space = source.label_space
                 save_model(temporary, method.deployed(), parameters, space, source.size, **notes)
-                write_run(temporary, **self.facts, mlflow_run=run_id)
+                write_run(temporary, accelerator.device, **self.facts, mlflow_run=run_id)
             shutil.rmtree(checkpoints, ignore_errors=True)
         accelerator.wait_for_everyone()
         return self.folder

@@ -15,6 +15,32 @@ from crossfade.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Errors of a disk that is full, or of which a person may use no more."""
+REFUSED = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG,
+)  # fmt: skip
+"""Errors of a place that cannot be written to."""
+
+
+@contextmanager
+def writing(path: Path, *also: Path) -> Iterator[None]:
+    """While open, the operating system's refusal to write `path`, `also` or a folder above them is a UserError.
+
+    Raises:
+        UserError: no space is left on the device, or nothing can be written there.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise UserError(
+                f"no space left on the device while writing {path}: free some space and start again"
+            ) from error
+        here = error.filename is not None and Path(error.filename) in (path, *also, *path.parents)
+        if here and error.errno in REFUSED:
+            raise UserError(
+                f"cannot write {path} ({error.filename}: {error.strerror}): choose a place where you may write"
+            ) from error
+        raise
 
 
 @contextmanager
@@ -22,44 +48,38 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path` (fsync, rename), on failure it is removed.
 
     Raises:
-        UserError: no space is left on the device.
+        UserError: no space is left on the device, or nothing can be written there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno in FULL:
-            raise UserError(
-                f"no space left on the device while writing {path}: free some space and start again"
-            ) from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path, temporary):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path`; on success it replaces `path`, on failure it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield an empty temporary folder beside `path`; on success it replaces `path`, on failure it is removed.
+
+    Raises:
+        UserError: as `atomic_path`.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    temporary.mkdir()
-    try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno in FULL:
-            raise UserError(
-                f"no space left on the device while writing {path}: free some space and start again"
-            ) from error
-        raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with writing(path, temporary):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        try:
+            yield temporary
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -92,6 +93,9 @@ def load_model(folder: Path, label_space: LabelSpace | None = None) -> Model:
     if not (folder / DESCRIPTION).is_file():
         raise UserError(f"{folder} is not a model (no {DESCRIPTION}): give a folder such as models/street/stcl/seed-0")
     raw = read_json(folder / DESCRIPTION)
+    missing = [key for key in ("model", "label_space", "classes", "colours", "size", "weights") if key not in raw]
+    if missing:
+        raise UserError(f"{folder / DESCRIPTION} has no {missing[0]}: crossfade did not write it; train it again")
     if label_space is not None and tuple(raw["classes"]) != label_space.classes:
         raise UserError(
             f"the model in {folder} was trained for label space '{raw['label_space']}', not '{label_space.name}': "
@@ -100,7 +104,14 @@ def load_model(folder: Path, label_space: LabelSpace | None = None) -> Model:
     weights = folder / WEIGHTS
     if not weights.is_file() or sha256(weights) != raw["weights"]["sha256"]:
         raise UserError(f"{weights} is missing or damaged (its hash is not that of {DESCRIPTION}): train it again")
-    parameters = ModelParameters.model_validate(raw["model"])
+    try:
+        parameters = ModelParameters.model_validate(raw["model"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, ("model", *first["loc"])))
+        raise UserError(
+            f"{folder / DESCRIPTION}: {place}: {first['msg']}: another version of crossfade wrote it; train it again"
+        ) from error
     built = build_video_network(parameters.untrained(), len(raw["classes"]))
     try:
         built.load_state_dict(load_file(str(weights)), strict=True)

@@ -1,11 +1,20 @@
 """params.yaml as typed objects. A key nobody declared is an error that names it and the nearest valid one."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from crossfade.data import check_places, data_set_parameters
 from crossfade.data.getting import KEYS
@@ -22,6 +31,8 @@ from crossfade.temporal.base import TemporalModule
 from crossfade.training import TrainingParameters
 
 FILE = Path("params.yaml")
+NAME = re.compile(r"[A-Za-z0-9_][\w-]*", re.ASCII)
+"""What pairs, data sets, networks and recipes may be called: a word of folders, stages and command lines."""
 
 
 class _Section(BaseModel):
@@ -56,6 +67,22 @@ class Pair(_Section):
         if name not in label_space_names():
             raise unknown_name("label space", name, label_space_names())
         return name
+
+    @field_validator("adapt_on")
+    @classmethod
+    def _some_splits(cls, splits: tuple[str, ...]) -> tuple[str, ...]:
+        if not splits or len(set(splits)) < len(splits):
+            raise ValueError("name at least one split, and none twice")
+        return splits
+
+    @model_validator(mode="after")
+    def _evaluated_apart(self) -> Self:
+        if self.source == self.target and self.source_split == self.evaluate_on:
+            raise ValueError(
+                f"the labels of {self.target}'s split '{self.evaluate_on}' would be trained on and scored: set another "
+                "source_split or evaluate_on"
+            )
+        return self
 
     @field_validator("published")
     @classmethod
@@ -124,7 +151,7 @@ class Pretraining(_Section):
 class Params(_Section):
     """The whole file."""
 
-    seeds: list[NonNegativeInt] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, strict=True)]] = Field(min_length=1)
     pairs: dict[str, Pair]
     data_sets: dict[str, dict[str, Any]]
     motion: dict[str, MotionParameters]
@@ -204,6 +231,15 @@ def _declared(section: Any, entries: Any) -> Any:
 
 def _check_names(params: Params) -> None:
     """Every name that points into another section, and the parameters of data sets, methods and trainings."""
+    for section, names in (
+        ("pairs", params.pairs),
+        ("data_sets", params.data_sets),
+        ("networks", params.networks),
+        ("recipes", params.recipe_names),
+    ):
+        for name in names:
+            if not NAME.fullmatch(name):
+                raise UserError(f"{section}: '{name}' cannot be a name: use letters, digits, _ and -")
     for name, pair in params.pairs.items():
         for data_set in (pair.source, pair.target):
             _known(f"data set (pairs.{name})", data_set, params.data_sets)
@@ -211,6 +247,8 @@ def _check_names(params: Params) -> None:
     for name, raw in params.data_sets.items():
         _check_data_set(f"data_sets.{name}", raw)
     check_places(params.data_sets)
+    for name in params.data_sets:
+        _known(f"data set (data_sets.{name}; no section under motion)", name, params.motion)
     for name, network in params.networks.items():
         _known(f"network kind (networks.{name}.kind)", network.kind, FRAME_NETWORKS)
         known = argument_names(FRAME_NETWORKS[network.kind], 1)  # the first is the number of classes

@@ -108,7 +108,7 @@ def taken_out(text: str) -> str:
 
 def _top(text: str) -> re.Match[str] | None:
     """What `merged_in` put at the top."""
-    return re.match(rf"{_BEGIN}(?P<name>\w+)[^\n]*\n(?P<aside>(?:{re.escape(_ASIDE.rstrip())}[^\n]*\n)*)", text)
+    return re.match(rf"{_BEGIN}(?P<name>[\w-]+)[^\n]*\n(?P<aside>(?:{re.escape(_ASIDE.rstrip())}[^\n]*\n)*)", text)
 
 
 def _put_aside(top: re.Match[str]) -> dict[str, str]:
@@ -127,7 +127,12 @@ def switched(text: str, pair: str) -> str:
     entries = {m["name"]: parse(m["value"]) for m in _ENTRY.finditer(_section(text, "pairs"))}
     if pair not in entries:
         raise unknown_name("pair", pair, entries)
-    wanted = {pair, entries[pair]["source"], entries[pair]["target"]}
+    for name, entry in entries.items():
+        for side in ("source", "target"):
+            if side not in entry:
+                raise UserError(f"params.yaml: pairs.{name} has no {side}: name one of data_sets")
+    needed = {entries[pair]["source"], entries[pair]["target"]}
+    wanted = {pair, *needed}
     managed = {name for key, entry in entries.items() for name in (key, entry["source"], entry["target"])}
 
     def line(match: re.Match[str]) -> str:
@@ -138,12 +143,14 @@ def switched(text: str, pair: str) -> str:
     for section in ("pairs", "data_sets", "motion"):
         old = _section(text, section)
         text = text.replace(old, _ENTRY.sub(line, old))
+        if section == "data_sets":  # what is written over several lines stays, and its motion with it
+            wanted |= {name for name, entry in (parse(text)["data_sets"] or {}).items() if entry is not None}
     raw = parse(text)
     left = set(raw["pairs"]) - {pair}
     if left:
         raise UserError(f"params.yaml: write the pair '{min(left)}' as '{min(left)}: {{…}}', or put # before its lines")
-    got = {name for name, data_set in raw["data_sets"].items() if data_set.get("kind") != "street"}
-    if stay := sorted(got & (managed - wanted)):
+    got = {name for name, entry in raw["data_sets"].items() if entry is not None and entry.get("kind") != "street"}
+    if stay := sorted(got & (managed - needed)):
         raise UserError(
             f"params.yaml: write the data set '{stay[0]}' as '{stay[0]}: {{…}}', or put # before its lines: over "
             "several lines it cannot be switched off"
@@ -183,7 +190,7 @@ _SECTION = re.compile(r"^(?P<section>\w+):.*?(?=^\w|\Z)", re.MULTILINE | re.DOTA
 _QUOTED = r'"(?:[^"\\]|\\.)*"' + r"|'[^']*'"
 _PLAIN = rf"""(?:{_QUOTED}|[^{{}}"'])*"""
 _VALUE = rf"\{{{_PLAIN}(?:\{{{_PLAIN}\}}{_PLAIN})*\}}"
-_ENTRY = re.compile(rf"^  (?P<off># )?(?P<name>\w+): (?P<value>{_VALUE})(?P<rest>[^\n]*)$", re.MULTILINE)
+_ENTRY = re.compile(rf"^  (?P<off># )?(?P<name>[\w-]+): (?P<value>{_VALUE})(?P<rest>[^\n]*)$", re.MULTILINE)
 
 
 def _one_line(value: str) -> str:

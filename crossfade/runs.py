@@ -15,9 +15,9 @@ from crossfade.files import read_json, write_json
 LIBRARIES = ("torch", "torchvision", "timm", "kornia", "numpy", "opencv-python-headless", "accelerate")
 
 
-def write_run(folder: Path, **facts: Any) -> None:
-    """Write `folder`/run.json: `facts` beside git revision, library versions, device and time."""
-    write_json(folder / "run.json", {**facts, **environment()})
+def write_run(folder: Path, device: torch.device, **facts: Any) -> None:
+    """Write `folder`/run.json: `facts` beside git revision, library versions, the device it ran on and time."""
+    write_json(folder / "run.json", {**facts, **environment(device)})
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -26,13 +26,13 @@ def read_run(folder: Path) -> dict[str, Any]:
     return dict(read_json(path)) if path.exists() else {}
 
 
-def environment() -> dict[str, Any]:
+def environment(device: torch.device) -> dict[str, Any]:
     """Git revision (and whether files differ from it), versions, device, when."""
     return {
         "git": git_revision(),
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},
-        "device": device_name("cuda" if torch.cuda.is_available() else "cpu"),
+        "device": device_name(device),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

@@ -81,7 +81,7 @@ def score_folder(place: Place, params: Params, pair_name: str, folder: Path, dev
         UserError: no such pair, or not indexed, or without labels there; not a model, or of another label space.
     """
     if pair_name not in params.pairs:
-        raise unknown_name("pair", pair_name, params.pairs)
+        raise unknown_name("pair (of those that params.yaml has switched on)", pair_name, params.pairs)
     pair = params.pairs[pair_name]
     if not place.side(pair_name, TARGET).is_file():
         raise UserError(f"{place.side(pair_name, TARGET)} is missing: dvc repro index@{pair_name} first")

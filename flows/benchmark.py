@@ -35,9 +35,12 @@ def benchmark(
         gpus: GPUs to share out among stages with `meta: {gpu: 1}`; None = all there are, 0 = do not share out.
         threads: CPU threads a stage may use; None = cores / workers.
     """
-    cores = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))  # of the allocation, not of the machine
     workers = workers or cores
-    machine = Machine(workers, visible_gpus(gpus))
+    found = visible_gpus(gpus)
+    if gpus is not None and len(found) < gpus:
+        return Failed(message=f"--gpus {gpus}, but {len(found)} are found (CUDA_VISIBLE_DEVICES, nvidia-smi)")
+    machine = Machine(workers, found)
     threads = threads or max(1, cores // workers)
     runs: dict[str, PrefectFuture[Any]] = {}
     try:

@@ -34,12 +34,13 @@ def arguments(description: str, *names: str) -> argparse.Namespace:
     """Parse the options a stage takes: `names` of which --seed is a number, and the knobs that change no result."""
     parser = argparse.ArgumentParser(description=description)
     for name in names:
-        parser.add_argument(f"--{name.replace('_', '-')}", required=True, type=int if name == "seed" else str)
+        parser.add_argument(f"--{name.replace('_', '-')}", required=True, type=_at_least(0) if name == "seed" else str)
     parser.add_argument("--device", default=os.environ.get("CROSSFADE_DEVICE"), help="cpu, cuda; default: a GPU if any")
-    parser.add_argument("--workers", type=int, default=_workers(), help="processes that read ahead or render")
+    workers = os.environ.get("CROSSFADE_WORKERS", str(len(os.sched_getaffinity(0))))
+    parser.add_argument("--workers", type=_at_least(0), default=workers, help="processes that read ahead or render")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
-    parser.add_argument("--figure-every", type=int, default=100, help="steps between logged mixed batches; 0 = none")
-    parser.add_argument("--checkpoint-every", type=_steps, default=100, help="steps between checkpoints")
+    parser.add_argument("--figure-every", type=_at_least(0), default=100, help="steps between mixed batches; 0: none")
+    parser.add_argument("--checkpoint-every", type=_at_least(1), default=100, help="steps between checkpoints")
     return parser.parse_args()
 
 
@@ -95,11 +96,12 @@ def sections() -> dict[str, Any] | None:
     return dict(dvc.api.params_show(stages=stage, deps=True))
 
 
-def _steps(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of steps from 1 up")
-    return int(text)
+def _at_least(least: int) -> Callable[[str], int]:
+    """For argparse: a whole number that is not smaller."""
 
+    def number(text: str) -> int:
+        if not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} up")
+        return int(text)
 
-def _workers() -> int:
-    return int(os.environ.get("CROSSFADE_WORKERS", str(os.cpu_count() or 1)))
+    return number

@@ -25,6 +25,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="refuse where there is no such seed")
     parser.add_argument("--discard", action="store_true", help="drop what was changed within a preset")
     options = parser.parse_args()
+    if not FILE.is_file():
+        raise UserError(f"{FILE} is missing: run from the project's folder")
     old = FILE.read_text()
     text = switched_to(old, options.pair, options.discard)
     raw = parse(text)

@@ -90,13 +90,13 @@ class Machine:
 
 
 def visible_gpus(count: int | None) -> list[str]:
-    """The first `count` GPUs (None: all) that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """The first `count` GPUs (None: all) of those that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is None and shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
         listed = ",".join(subprocess.run(query, capture_output=True, text=True, check=False).stdout.split())
     found = [name.strip() for name in (listed or "").split(",") if name.strip()]
-    return found if count is None else (found or [str(k) for k in range(count)])[:count]
+    return found[:count]
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -21,7 +21,10 @@ START_UP = 120.0
 
 
 def quiet_environment(home: Path) -> None:
-    """Set what Prefect reads when it is imported; the user's own settings win."""
+    """Set what Prefect reads when it is imported; the user's own settings and profiles win."""
+    profiles = Path.home() / ".prefect" / "profiles.toml"
+    if "PREFECT_HOME" not in os.environ and profiles.is_file():
+        os.environ.setdefault("PREFECT_PROFILES_PATH", str(profiles))
     for name, value in {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

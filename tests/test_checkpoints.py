@@ -8,6 +8,7 @@ import torch
 
 from crossfade.checkpoints import checkpoints, newest_checkpoint, save_checkpoint
 from crossfade.errors import UserError
+from crossfade.files import atomic_folder, atomic_path
 
 
 def save(folder, step, fingerprint="a"):
@@ -61,3 +62,14 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_old_one(tmp_path, monkeypatch)
         save(tmp_path, 2)
     assert [p.name for p in (tmp_path / "rank-0").iterdir()] == ["step-00000001-a.ckpt"]
     assert newest_checkpoint(tmp_path, "a")[0] == 1
+
+
+@pytest.mark.parametrize("write", [atomic_path, atomic_folder])
+def test_a_place_that_cannot_be_written_to_is_a_sentence(write, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    for path in (tmp_path / "file" / "deep" / "out.json", Path("/proc/nothing/out.json"), tmp_path / ("n" * 300)):
+        with pytest.raises(UserError, match=r"cannot write .*: choose a place"), write(path) as temporary:
+            (temporary if write is atomic_path else temporary / "a").write_text("lost")
+    assert (tmp_path / "file").read_text() == "kept"
+    with pytest.raises(FileNotFoundError), write(tmp_path / "out"):  # of something else: not ours to explain
+        (tmp_path / "elsewhere" / "missing").read_text()

@@ -129,8 +129,11 @@ def test_bad_choices_get_one_sentence(models, tmp_path, capsys):
         said = capsys.readouterr().err.strip()
         assert words in said
         assert "\n" not in said
-    assert main(["predict", str(video), "--model", str(model), "--out", str(out), "--device", "tpu9"]) == 2
-    assert "the device 'tpu9' is not there" in capsys.readouterr().err
+    for device in ("tpu9", "meta"):
+        assert main(["predict", str(video), "--model", str(model), "--out", str(out), "--device", device]) == 2
+        assert f"the device '{device}' is not there" in capsys.readouterr().err
+    assert run(video, "--model", model, "--out", video / "out.mp4") == 2
+    assert "cannot write" in capsys.readouterr().err
     assert not out.exists()
     assert (tmp_path / "mine" / "thesis.txt").exists()
 

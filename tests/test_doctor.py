@@ -148,6 +148,15 @@ def test_frames_without_neighbours_and_absent_classes_are_warnings(project):
     assert all("error" not in line.split(":")[0] for line in lines)
 
 
+def test_a_size_of_another_shape_is_a_warning(project):
+    raw = yaml.safe_load((project / "params.yaml").read_text())
+    raw["pairs"]["street"]["size"] = [64, 48]
+    (project / "params.yaml").write_text(yaml.safe_dump(raw))
+    told = [line for line in found(project) if line.startswith("shape warning")]
+    assert len(told) == 2
+    assert "128 pixels wide and 96 high, brought to 48 by 64: their shape changes by a factor of 1.8" in told[0]
+
+
 def test_a_frame_listed_twice_is_told(project):
     retime(project / "data/camera", {0.166667: 0.083333})
     lines = found(project)

@@ -112,6 +112,21 @@ def test_the_next_run_does_only_what_is_missing(project, first):
     assert "Data and pipelines are up to date." in call(project, "dvc", "repro").stdout
 
 
+def test_gpus_that_are_not_there_are_no_places(project):
+    done = benchmark(project, "sun", "--gpus", "3", CUDA_VISIBLE_DEVICES="5,7")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: --gpus 3, but 2 are found")
+
+
+def test_the_server_of_the_user_s_profile_is_used(tmp_path):
+    (tmp_path / ".prefect").mkdir()
+    profile = 'active = "lab"\n[profiles.lab]\nPREFECT_API_URL = "http://prefect.lab:4200/api"\n'
+    (tmp_path / ".prefect" / "profiles.toml").write_text(profile)
+    program = "import flows; from prefect.settings import get_current_settings as s; print(s().api.url)"
+    done = call(tmp_path, sys.executable, "-c", program, HOME=str(tmp_path))
+    assert done.stdout.strip() == "http://prefect.lab:4200/api", done.stderr
+
+
 def test_a_mistaken_target_is_one_sentence(project):
     done = benchmark(project, "snow")
     assert done.returncode == 2

@@ -56,6 +56,18 @@ def test_weights_of_another_network(saved):
         load_model(saved[0])
 
 
+def test_what_another_version_wrote_is_refused(saved):
+    description = saved[0] / "model.json"
+    whole = json.loads(description.read_text())
+    description.write_text(json.dumps({k: v for k, v in whole.items() if k != "colours"}))
+    with pytest.raises(UserError, match="has no colours"):
+        load_model(saved[0])
+    whole["model"]["tempo"] = 1
+    description.write_text(json.dumps(whole))
+    with pytest.raises(UserError, match=r"model\.tempo: .* another version"):
+        load_model(saved[0])
+
+
 def test_not_a_model(tmp_path):
     with pytest.raises(UserError, match="is not a model"):
         load_model(tmp_path)

@@ -85,6 +85,19 @@ MISTAKES = {
     "no_seed": (lambda p: p.update(seeds=[]), "seeds"),
     "twice": (lambda p: p.update(seeds=[1, 1]), "a seed stands there twice"),
     "negative": (lambda p: p.update(seeds=[-1]), "seeds.0"),
+    "no_number": (lambda p: p.update(seeds=[True]), "seeds.0"),
+    "no_split": (lambda p: p["pairs"]["street"].update(adapt_on=[]), "pairs.street.adapt_on: "),
+    "split_twice": (lambda p: p["pairs"]["street"].update(adapt_on=["train", "train"]), "none twice"),
+    "leak": (
+        lambda p: p["pairs"]["street"].update(source="street_camera", source_split="val"),
+        "pairs.street: Value error, the labels of street_camera's split 'val' would be trained on and scored",
+    ),
+    "no_motion": (
+        lambda p: p["data_sets"].update(other=dict(p["data_sets"]["street_plain"])),
+        "unknown data set (data_sets.other; no section under motion) 'other'",
+    ),
+    "no_word": (lambda p: p["recipes"].update({"my recipe": p["recipes"]["adabn"]}), "recipes: 'my recipe' cannot be"),
+    "a_path": (lambda p: p["recipes"].update({"../adabn": p["recipes"]["adabn"]}), "recipes: '../adabn' cannot be"),
 }
 
 
@@ -122,10 +135,14 @@ def test_switching_to_real_footage_and_back(tmp_path):
     assert set(params.pairs) == {"street_camvid"}
     assert params.pairs["street_camvid"].adapt_on == ("train", "val")
     assert "seen, unlabelled" in params.pairs["street_camvid"].notes[0]
+    assert set(params.motion) == set(params.data_sets)  # also of those that stay because they are rendered
     assert switched(path.read_text(), "street").count("  street: {") == 1
     assert switched(path.read_text(), "street") == SHIPPED.read_text()
     with pytest.raises(UserError, match="did you mean 'street_camvid'"):
         switched(SHIPPED.read_text(), "street_camvit")
+    half = SHIPPED.read_text().replace("# viper_bdd: {source: viper", "# viper-bdd: {sorce: viper")
+    with pytest.raises(UserError, match=r"pairs\.viper-bdd has no source"):
+        switched(half, "street_camvid")
 
 
 @pytest.mark.parametrize(
@@ -212,7 +229,8 @@ def test_links_into_it_and_folders_beside_it(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"link/a lies in data/mine"):
         read_params(edited(tmp_path, with_entries(data_sets={"mine": {"kind": "camvid", "root": "link/a"}})))
     for root in ("data/raw/mine", "data/mine2", str(tmp_path / "mine")):
-        read_params(edited(tmp_path, with_entries(data_sets={"mine": {"kind": "camvid", "root": root}})))
+        mine = {"data_sets": {"mine": {"kind": "camvid", "root": root}}, "motion": {"mine": {}}}
+        read_params(edited(tmp_path, with_entries(**mine)))
 
 
 def test_a_key_that_stands_twice_is_told():

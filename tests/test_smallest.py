@@ -55,11 +55,12 @@ def write(folder, params):
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-def call(folder, *command, status=0):
+def call(folder, *command, status=0, **settings):
     """Run a command in the clone; the project's code is that of the clone."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     environment |= {"OMP_NUM_THREADS": "1", "CROSSFADE_WORKERS": "1", "CROSSFADE_DEVICE": "cpu"}
     environment.pop("MLFLOW_TRACKING_URI", None)
+    environment |= settings
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == status, f"{' '.join(map(str, command))}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout + done.stderr
@@ -142,3 +143,9 @@ def test_a_mistake_ends_in_one_sentence_before_any_work(clone):
     assert output.strip().splitlines()[-1].startswith("error: ")
     assert "did you mean 'street'" in output
     assert "Traceback" not in output
+    for options, environment, said in (
+        (["--seed", "-1"], {}, "'-1' is not a whole number from 0 up"),
+        (["--seed", "0"], {"CROSSFADE_WORKERS": "four"}, "'four' is not a whole number from 0 up"),
+    ):
+        adapt = ["-m", "stages.adapt", "--pair", "street", "--recipe", "stcl", *options]
+        assert said in call(clone, sys.executable, *adapt, status=2, **environment)

