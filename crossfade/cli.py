@@ -103,6 +103,8 @@ def predict(options: argparse.Namespace) -> int:
         f"{summary.frames} frames in {summary.seconds:.1f} s: {summary.frames / summary.seconds:.1f} frames/s with "
         f"decoding and writing, {summary.frames / summary.network_seconds:.1f} the network alone, on {summary.device}"
     )
+    for note in summary.notes:
+        print(f"note: {note}", file=sys.stderr)
     print(f"overlay: {options.out}" + (f"; labels: {options.labels}" if options.labels else ""))
     return 0
 

@@ -27,6 +27,7 @@ from crossfade.data.checks import (
     motion_file,
 )
 from crossfade.data.labels import LabelSpace, load_label_space
+from crossfade.data.loading import STRETCHED, stretch
 from crossfade.data.manifest import UNLABELLED, Manifest, Video
 from crossfade.errors import UserError, unknown_name
 from crossfade.experiment import Place
@@ -40,9 +41,6 @@ from crossfade.params import Params
 
 SHOWN = 3
 """Findings of one kind that are told in full."""
-
-SQUEEZED = 1.4
-"""A frame's shape may change by so much before it is said; 16:9 as 4:3 is 1.33."""
 
 SHEET_HEIGHT = 150
 """Pixels of one picture of the sheet."""
@@ -154,12 +152,12 @@ def _examine_shape(report: Report, manifest: Manifest, splits: tuple[str, ...], 
     """Whether frames keep their shape at the pair's size."""
     height, width = size
     for rows, columns in sorted({video.size for video in manifest.split(*splits)}):
-        stretch = (width / height) / (columns / rows)
-        if max(stretch, 1 / stretch) > SQUEEZED:
+        factor = stretch((rows, columns), size)
+        if factor > STRETCHED:
             report.add(
                 "shape",
                 f"frames of {manifest.data_set} are {columns} pixels wide and {rows} high, brought to {width} by "
-                f"{height}: their shape changes by a factor of {max(stretch, 1 / stretch):.1f} (a pair's `size` is "
+                f"{height}: their shape changes by a factor of {factor:.1f} (a pair's `size` is "
                 "[height, width])",
                 "warning",
             )

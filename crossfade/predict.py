@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from crossfade import visualise
+from crossfade.data.loading import STRETCHED, stretch
 from crossfade.data.video import BROWSER_CODEC, FAST_CODEC, VideoWriter, open_frames
 from crossfade.device import choose_device, device_name
 from crossfade.errors import UserError
@@ -52,12 +53,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Summary:
-    """What was done: frames, seconds altogether and in the network, where."""
+    """What was done: frames, seconds altogether and in the network, where; and what should be known of it."""
 
     frames: int
     seconds: float
     network_seconds: float
     device: str
+    notes: list[str]
 
 
 def predict_video(request: Request, progress: bool = True) -> Summary:
@@ -75,6 +77,9 @@ def predict_video(request: Request, progress: bool = True) -> Summary:
     network = model.network.to(device).eval()
     motion = _motion(request.motion, network)
     rate = request.rate or frames.rate or FOLDER_RATE
+    notes = []
+    if network.uses_motion and motion is None:
+        notes.append("this model reads its neighbour over motion: without motion it is not the one that was scored")
     done, network_seconds, start = 0, 0.0, time.perf_counter()
     with ExitStack() as stack:
         writer = stack.enter_context(VideoWriter(request.out, rate, BROWSER_CODEC if request.browser else FAST_CODEC))
@@ -82,13 +87,19 @@ def predict_video(request: Request, progress: bool = True) -> Summary:
         tick = stack.enter_context(_progress(frames.count, progress))
         predictions = stack.enter_context(closing(stream(network, frames, model.size, motion, device)))
         for prediction in predictions:
+            if done == 0 and stretch(prediction.image.shape[:2], model.size) > STRETCHED:
+                (rows, columns), (height, width) = prediction.image.shape[:2], model.size
+                notes.append(
+                    f"frames of {columns} by {rows} pixels were brought to the model's {width} by {height}: shapes it "
+                    "never saw; crop the frames first"
+                )
             writer.add(visualise.overlay(prediction.image, prediction.labels, model.colours))
             if folder is not None:
                 _write_labels(folder / f"{frames.name(done)}.png", prediction.labels)
             done += 1
             network_seconds += prediction.seconds
             tick(done / (time.perf_counter() - start))
-    return Summary(done, time.perf_counter() - start, network_seconds, device_name(device))
+    return Summary(done, time.perf_counter() - start, network_seconds, device_name(device), notes)
 
 
 def _motion(name: str | None, network: VideoNetwork) -> MotionBetween | None:

@@ -69,7 +69,15 @@ def test_a_folder_becomes_labels_named_as_its_frames(models, tmp_path):
     assert open_frames(out).rate == pytest.approx(7)
 
 
-def test_motion_changes_what_a_network_with_memory_says(models, tmp_path):
+def test_frames_of_another_shape_are_noted(models, tmp_path, capsys):
+    frames = folder_of_frames(tmp_path / "in")
+    for path in frames.iterdir():
+        cv2.imwrite(str(path), np.zeros((20, 200, 3), np.uint8))
+    assert run(frames, "--model", models["none"], "--out", tmp_path / "out.mp4") == 0
+    assert "note: frames of 200 by 20 pixels were brought to" in capsys.readouterr().err
+
+
+def test_motion_changes_what_a_network_with_memory_says(models, tmp_path, capsys):
     torch.manual_seed(1)
     network = NetworkParameters(kind="deeplab", encoder="tf_efficientnet_lite0", pretrained=False)
     parameters = ModelParameters(network=network, temporal="fusion")
@@ -79,11 +87,13 @@ def test_motion_changes_what_a_network_with_memory_says(models, tmp_path):
         weight[:, 4:] = -weight[:, :4]
     save_model(tmp_path / "model", built, parameters, SPACE, SIZE)
     said = {}
+    capsys.readouterr()
     for motion in ("dis", "none"):
         labels = tmp_path / motion
         video = mp4(tmp_path / "in.mp4", 4)
         out = tmp_path / f"{motion}.mp4"
         assert run(video, "--model", tmp_path / "model", "--out", out, "--labels", labels, "--motion", motion) == 0
+        assert ("without motion it is not the one" in capsys.readouterr().err) == (motion == "none")
         said[motion] = [cv2.imread(str(labels / f"{k:06d}.png"), cv2.IMREAD_UNCHANGED) for k in range(4)]
     assert np.array_equal(said["dis"][0], said["none"][0])  # nothing comes before the first frame
     assert not any(labels.any() for labels in said["none"][1:])

@@ -150,6 +150,15 @@ def test_the_report_holds_every_promised_file(tmp_path):
         assert (folder / link).is_file()
 
 
+def test_without_the_baseline_its_absence_is_said(tmp_path):
+    said = {}
+    for first in ("source_only", "baseline"):
+        found, _ = write(tmp_path / first, {first: {0: 0.3}, "stcl": {0: 0.4}}, pictures=False)
+        said[first] = markdown(read_results("toy", found))
+    assert "No recipe is called `source_only`" in said["baseline"]
+    assert "No recipe" not in said["source_only"]
+
+
 def test_the_csv_reads_back(tmp_path):
     rows = list(csv.DictReader((make(tmp_path) / "comparison.csv").open()))
     assert len(rows) == 8

@@ -22,6 +22,9 @@ from crossfade.motion.store import MotionArchive, check_fits
 CACHE_BYTES = 1 << 30
 """A data set that takes no more than this once it is decoded, labels too, is kept in memory by each process."""
 
+STRETCHED = 1.4
+"""Of `stretch`; 16:9 as 4:3 is 1.33."""
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -109,6 +112,12 @@ def resize_frame(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     shrinks = image.shape[0] >= h and image.shape[1] >= w
     return cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def stretch(shape: tuple[int, int], size: tuple[int, int]) -> float:
+    """By how much the shape of (H, W) frames changes at another size, ≥ 1; above `STRETCHED` a person should know."""
+    ratio = (size[1] / size[0]) / (shape[1] / shape[0])
+    return max(ratio, 1 / ratio)
 
 
 def frame_to_tensor(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Tensor]:

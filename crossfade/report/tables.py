@@ -81,7 +81,9 @@ def reading(comparison: Comparison) -> list[str]:
         if seeds > 1
         else "One seed: differences of a few points may be chance; add seeds to see the spread. Bold: the best."
     ]
-    if comparison.scored:
+    if comparison.scored and comparison.recipe(BASELINE) is None:
+        lines.append(f"No recipe is called `{BASELINE}`, so nothing is said of gains over it.")
+    elif comparison.scored:
         lines.append(f"gain: mIoU points above `{BASELINE}` of the same seed; pixels: share of pixels that are right.")
     else:
         lines.append(
