@@ -1,5 +1,6 @@
 """run.json: what joins a model to the code, parameters, data and MLflow run it came from."""
 
+import hashlib
 import importlib.metadata
 import platform
 import subprocess
@@ -30,11 +31,23 @@ def environment(device: torch.device) -> dict[str, Any]:
     """Git revision (and whether files differ from it), versions, device, when."""
     return {
         "git": git_revision(),
+        "code": code_hash(),
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},
         "device": device_name(device),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def code_hash() -> str:
+    """A hash of what can change a result: the library's sources, but for reports and importers."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root)
+        if name.parts[0] not in ("report", "importing"):
+            digest.update(name.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def git_revision() -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from crossfade.files import atomic_folder, read_json, write_json
 from crossfade.metrics.domain_gap import domain_gap
 from crossfade.model_folder import load_model
 from crossfade.params import Params
-from crossfade.runs import read_run
+from crossfade.runs import code_hash, read_run
 from crossfade.temporal.video_network import VideoNetwork
 from crossfade.tracking import NoTracker, Tracker, open_tracker
 
@@ -60,7 +60,12 @@ def score(place: Place, params: Params, pair_name: str, recipe: str, seed: int, 
     )
     source = open_domain(place, pair_name, pair, SOURCE, (pair.source_split,))
     gap, features = measure_gap({"before": reference.network, "after": model.network}, source, domain, chosen)
-    result = replace(result, metrics=result.metrics | {"network": run["network"], "domain_gap": gap}, features=features)
+    facts = {
+        "network": run["network"],
+        "domain_gap": gap,
+        "code": {"trained": run.get("code"), "scored": code_hash()},
+    }
+    result = replace(result, metrics=result.metrics | facts, features=features)
     result.save(pictures)
     write_json(metrics_file, result.metrics)
     # A failed evaluation stays in DVC's hands; MLflow is told only of whole ones.

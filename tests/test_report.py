@@ -159,6 +159,17 @@ def test_without_the_baseline_its_absence_is_said(tmp_path):
     assert "No recipe" not in said["source_only"]
 
 
+def test_rows_of_different_code_are_told_apart(tmp_path):
+    found, _ = write(tmp_path, pictures=False)
+    assert read_results("toy", found).notes == []
+    for recipe, code in (("stcl", "new"), ("adabn", "old"), ("oracle", "new")):
+        for seed in (0, 1):
+            path = found / recipe / f"seed-{seed}.json"
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"code": {"trained": code, "scored": "same"}}))
+    (note,) = read_results("toy", found).notes
+    assert "trained by different states of the code: stcl, oracle (new); adabn (old)" in note
+
+
 def test_the_csv_reads_back(tmp_path):
     rows = list(csv.DictReader((make(tmp_path) / "comparison.csv").open()))
     assert len(rows) == 8

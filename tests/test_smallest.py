@@ -86,6 +86,8 @@ def test_the_whole_graph(clone):
     assert needed <= metrics.keys()
     assert metrics["temporal_consistency"]["motion"] == "dis"
     run = json.loads((clone / "models/street/stcl/seed-0/run.json").read_text())
+    scored = json.loads((clone / "metrics/street/stcl/seed-0.json").read_text())
+    assert scored["code"] == {"trained": run["code"], "scored": run["code"]}
     assert run["mlflow_run"]
     assert run["pretrained"]["mlflow_run"]
     assert run["data"]["target"]["data_set"] == "camera"

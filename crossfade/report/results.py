@@ -192,6 +192,21 @@ class Comparison:
         return {name for name, v in known.items() if v.mean == top.mean or v.mean + (v.spread or 0.0) >= floor}
 
 
+def _mixed_code(recipes: Sequence[Recipe]) -> list[str]:
+    """A sentence where rows come from different states of the code, which the graph does not watch."""
+    told = []
+    for when in ("trained", "scored"):
+        found: dict[str, list[str]] = {}
+        for recipe in recipes:
+            for code in {(metrics.get("code") or {}).get(when) for metrics in recipe.runs.values()}:
+                if code is not None:  # older results do not say
+                    found.setdefault(code, []).append(recipe.name)
+        if len(found) > 1:
+            groups = "; ".join(f"{', '.join(names)} ({code})" for code, names in sorted(found.items()))
+            told.append(f"Rows were {when} by different states of the code: {groups}. Alike again: dvc repro -f.")
+    return told
+
+
 def read_results(
     pair: str,
     metrics: Path,
@@ -227,7 +242,7 @@ def read_results(
         pair=pair,
         recipes=[row for row in rows if row.runs],
         left_out=[row for row in rows if not row.runs],
-        notes=list(notes),
+        notes=[*notes, *_mixed_code(rows)],
         title=title or pair,
         published=published,
     )
