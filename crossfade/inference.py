@@ -88,13 +88,15 @@ def labels_at(logits: Tensor, size: tuple[int, int], align_corners: bool) -> Ten
     return upsample(logits, size, align_corners).argmax(1)
 
 
-def estimated_motion(parameters: MotionParameters) -> MotionBetween:
+def estimated_motion(parameters: MotionParameters, device: torch.device | str) -> MotionBetween:
     """A function (now, previous) → motion now → previous with forward-backward validity, of the estimator named.
+
+    Where the estimator is a network it works on `device`; the motion is on the CPU.
 
     Raises:
         UserError: it looks at no frame, or its weights are missing.
     """
-    found = build_estimator(parameters)
+    found = build_estimator(parameters, device)
     tolerance = (parameters.relative_tolerance, parameters.absolute_tolerance)
 
     def between(now: np.ndarray, previous: np.ndarray) -> Motion:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -75,7 +76,7 @@ def predict_video(request: Request, progress: bool = True) -> Summary:
     device = choose_device(request.device)
     model = load_model(request.model)
     network = model.network.to(device).eval()
-    motion = _motion(request.motion, network)
+    motion = _motion(request.motion, network, device)
     rate = request.rate or frames.rate or FOLDER_RATE
     notes = []
     if network.uses_motion and motion is None:
@@ -102,9 +103,9 @@ def predict_video(request: Request, progress: bool = True) -> Summary:
     return Summary(done, time.perf_counter() - start, network_seconds, device_name(device), notes)
 
 
-def _motion(name: str | None, network: VideoNetwork) -> MotionBetween | None:
+def _motion(name: str | None, network: VideoNetwork, device: torch.device) -> MotionBetween | None:
     wanted = name or ("dis" if network.uses_motion else "none")
-    return None if wanted == "none" else estimated_motion(MotionParameters(estimator=wanted))
+    return None if wanted == "none" else estimated_motion(MotionParameters(estimator=wanted), device)
 
 
 def _check_targets(request: Request) -> None:

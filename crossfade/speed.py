@@ -85,7 +85,7 @@ def seconds_of_motion(network: VideoNetwork, domain: Domain) -> float | None:
     if parameters is None or not pairs:
         return None
     try:
-        between = estimated_motion(parameters)
+        between = estimated_motion(parameters, next(network.parameters()).device)
         seconds: list[float] = []
         for video, k in (pairs[0], *pairs):
             now, previous = domain.image(video, k), domain.image(video, k - 1)

@@ -51,9 +51,9 @@ def test_the_motion_timed_is_that_of_the_pair_both_ways(tmp_path, monkeypatch):
     domain = on_estimated_motion(tmp_path, estimator="dis", preset="ultrafast", absolute_tolerance=0.7)
     build, built, calls = inference.build_estimator, [], []
 
-    def slow(parameters):
+    def slow(parameters, device):
         built.append(parameters)
-        estimator = build(parameters)
+        estimator = build(parameters, device)
         monkeypatch.setattr(type(estimator), "estimate", watched(type(estimator).estimate))
         return estimator
 
@@ -133,7 +133,7 @@ def test_the_tracker_is_told_what_is_known(tmp_path):
 def test_a_slow_estimator_is_not_waited_for(tmp_path, monkeypatch):
     domain, calls = on_estimated_motion(tmp_path, estimator="dis"), []
     monkeypatch.setattr(speed, "PATIENCE", 0.0)
-    monkeypatch.setattr(speed, "estimated_motion", lambda _: lambda *images: calls.append(images))
+    monkeypatch.setattr(speed, "estimated_motion", lambda *_: lambda *images: calls.append(images))
     assert seconds_of_motion(reader(fusion=True), domain) >= 0
     assert len(calls) == 2
 

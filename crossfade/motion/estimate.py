@@ -40,6 +40,7 @@ class _Job:
     video: Video
     parameters: MotionParameters
     path: Path
+    device: str
 
     @property
     def root(self) -> Path:
@@ -52,7 +53,9 @@ class _Job:
         return Published(self.manifest, self.video, self.parameters)
 
 
-def estimate_data_set(manifest: Manifest, parameters: MotionParameters, folder: Path, workers: int = 1) -> Path:
+def estimate_data_set(
+    manifest: Manifest, parameters: MotionParameters, folder: Path, workers: int = 1, device: str = "cpu"
+) -> Path:
     """Write `folder`/<split>/<video>.motion for every video, and `folder`/index.json.
 
     Archives that are there already are kept when they were made from the same frames with the same parameters, so an
@@ -63,6 +66,7 @@ def estimate_data_set(manifest: Manifest, parameters: MotionParameters, folder: 
         parameters: the estimator, spans and tolerances.
         folder: where the motion goes.
         workers: processes; 1 works in this one. Changes no result.
+        device: where an estimator that is a network works; a GPU is not shared by several of its processes.
 
     Returns:
         The index: {data_set, estimator, parameters, spans, videos: {"split/video": {file, sha256, pairs}}}.
@@ -72,11 +76,16 @@ def estimate_data_set(manifest: Manifest, parameters: MotionParameters, folder: 
             set has none; a motion is too large to store; there are no weights for the estimator.
     """
     bare = replace(manifest, videos=(), files=None)  # what a worker needs of it
-    jobs = [_Job(bare, video, parameters, folder / video.split / f"{video.name}.motion") for video in manifest.videos]
+    jobs = [
+        _Job(bare, video, parameters, folder / video.split / f"{video.name}.motion", device)
+        for video in manifest.videos
+    ]
+    if parameters.estimator == "raft" and device != "cpu":
+        workers = 1
     if parameters.estimator == "archive":
         check_published([(job.published, _pairs(job)) for job in jobs])
     elif parameters.estimator != "exact" and jobs:
-        build_estimator(parameters)  # no weights: say so before any work
+        build_estimator(parameters, device)  # no weights: say so before any work
     videos: dict[str, dict[str, Any]] = {}
     for job, entry in _progress(_run(jobs, workers), len(jobs), f"motion of {manifest.data_set}"):
         videos[f"{job.video.split}/{job.video.name}"] = {"file": str(job.path.relative_to(folder)), **entry}
@@ -231,7 +240,7 @@ def _copy_truth(job: _Job, pairs: list[tuple[int, int]], writer: MotionWriter) -
 
 def _look_at_frames(job: _Job, pairs: list[tuple[int, int]], writer: MotionWriter) -> None:
     parameters = job.parameters
-    estimator = build_estimator(parameters)
+    estimator = build_estimator(parameters, job.device)
     frame = _recent_frames(job, max(parameters.spans))
     for i, j in pairs:
         forward, backward = _both_ways(estimator, frame(i), frame(j))

@@ -21,7 +21,7 @@ class Estimator(ABC):
     """Finds motion between two frames. Built in the process that uses it; holds no state between calls."""
 
     @abstractmethod
-    def __init__(self, parameters: MotionParameters) -> None: ...
+    def __init__(self, parameters: MotionParameters, device: torch.device | str) -> None: ...
 
     @abstractmethod
     def estimate(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -55,7 +55,8 @@ class Dis(Estimator):
         "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
     }
 
-    def __init__(self, parameters: MotionParameters) -> None:
+    def __init__(self, parameters: MotionParameters, device: torch.device | str) -> None:
+        del device
         self._dis = cv2.DISOpticalFlow.create(self.PRESETS[str(parameters.chosen_preset)])
 
     def estimate(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -70,8 +71,8 @@ class Farneback(Estimator):
 
     LEVELS, WINDOW, ITERATIONS, NEIGHBOURHOOD, SIGMA = 5, 15, 3, 7, 1.5
 
-    def __init__(self, parameters: MotionParameters) -> None:
-        del parameters  # it has no presets
+    def __init__(self, parameters: MotionParameters, device: torch.device | str) -> None:
+        del parameters, device  # it has no presets
 
     def estimate(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Estimator.estimate`."""
@@ -101,11 +102,11 @@ class Raft(Estimator):
 
     STRIDE, SMALLEST = 8, 128
 
-    def __init__(self, parameters: MotionParameters) -> None:
+    def __init__(self, parameters: MotionParameters, device: torch.device | str) -> None:
         from torchvision.models import optical_flow
 
         large = parameters.chosen_preset == "large"
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = device
         network = (optical_flow.raft_large if large else optical_flow.raft_small)(weights=None, progress=False)
         download = (optical_flow.Raft_Large_Weights if large else optical_flow.Raft_Small_Weights).DEFAULT
         state = _raft_weights(parameters.weights, download)
@@ -156,8 +157,8 @@ ESTIMATORS: dict[str, type[Estimator]] = {"dis": Dis, "farneback": Farneback, "r
 """Estimators that look at frames; "exact" copies the truth (`estimate.py`), "archive" files (`published.py`)."""
 
 
-def build_estimator(parameters: MotionParameters) -> Estimator:
-    """The estimator that the parameters name.
+def build_estimator(parameters: MotionParameters, device: torch.device | str = "cpu") -> Estimator:
+    """The estimator that the parameters name, on `device` if it is a network.
 
     Raises:
         UserError: it is "exact" or "archive", which look at no frame, or its weights are missing.
@@ -166,4 +167,4 @@ def build_estimator(parameters: MotionParameters) -> Estimator:
         raise UserError(
             f"motion '{parameters.estimator}' is not estimated from frames: choose one of {', '.join(ESTIMATORS)}"
         )
-    return ESTIMATORS[parameters.estimator](parameters)
+    return ESTIMATORS[parameters.estimator](parameters, device)

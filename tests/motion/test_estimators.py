@@ -59,6 +59,8 @@ def test_raft_with_given_weights(tmp_path: Path) -> None:
     flow = build_estimator(parameters).estimate(first, second)
     assert flow.shape == (2, 128, 130)
     assert flow.dtype == np.float32
+    elsewhere = build_estimator(parameters, "meta")
+    assert {parameter.device.type for parameter in elsewhere._network.parameters()} == {"meta"}
     with pytest.raises(UserError, match="not those of RAFT 'large'"):
         build_estimator(parameters.model_copy(update={"preset": "large"}))
 
