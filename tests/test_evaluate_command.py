@@ -24,7 +24,7 @@ from crossfade.scoring import score
 from crossfade.temporal import ModelParameters, build_video_network
 
 SIZE = (32, 48)
-PAIR = {"source": "toy", "target": "toy", "label_space": "camvid11", "size": list(SIZE), "source_split": "val"}
+PAIR = {"source": "drawn", "target": "toy", "label_space": "camvid11", "size": list(SIZE), "source_split": "val"}
 PAIR |= {"adapt_on": ["val"], "evaluate_on": "val"}
 MARKED = {"which": "step 3", "rule": "last step"}
 
@@ -33,14 +33,14 @@ MARKED = {"which": "step 3", "rule": "last step"}
 def project(tmp_path, monkeypatch):
     """A folder with params.yaml, a pair of one labelled video, indexed, and one of the same without labels."""
     monkeypatch.chdir(tmp_path)
-    for name, labelled in (("toy", True), ("bare", False)):
+    for name, labelled in (("drawn", True), ("toy", True), ("bare", False)):
         manifest = video_on_disk(tmp_path / "raw" / name, motion=False, labelled=labelled).manifest
         manifest = replace(manifest, data_set=name, labels="camvid11")
         manifest.save(Place().data(name))
         write_motion(Place().motion(name), 8, SIZE)
     pairs = {"toys": PAIR, "void": PAIR | {"label_space": "camvid12"}, "bare": PAIR | {"target": "bare"}, "later": PAIR}
     splits = {"val": {"videos": 1, "frames": 8}}
-    data_sets = {n: {"kind": "street", "look": "plain", "seed": 1, "splits": splits} for n in ("toy", "bare")}
+    data_sets = {n: {"kind": "street", "look": "plain", "seed": 1, "splits": splits} for n in ("drawn", "toy", "bare")}
     params = {
         "seeds": [0],
         "pairs": pairs,
@@ -132,7 +132,10 @@ def test_mistakes_are_one_sentence(project, capsys):
     (project / "mine").mkdir()
     (project / "mine" / "thesis.txt").write_text("do not delete")
     for arguments, words in (
-        ([folder, "--pair", "toy"], "unknown pair 'toy'; did you mean 'toys'"),
+        (
+            [folder, "--pair", "toy"],
+            "unknown pair (of those that params.yaml has switched on) 'toy'; did you mean 'toys'",
+        ),
         ([project, "--pair", "toys"], "is not a model"),
         ([other, "--pair", "toys"], "'cityscapes19', not 'camvid11'"),
         ([folder, "--pair", "later"], "dvc repro index@later first"),

@@ -95,7 +95,7 @@ def test_what_is_remembered_is_not_read_and_what_nobody_touched_follows_suit(tmp
     (tmp_path / ".out.brought.parquet").unlink()
     (tmp_path / ".out.brought.parquet").mkdir()  # as where the folder is one's own and what is beside it is not
     assert brought({"a": b"one", "b": b"newer", "c": b"more"}) == 1
-    assert "brought.parquet cannot be written" in capsys.readouterr().out
+    assert "held against the archives again: cannot write" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])

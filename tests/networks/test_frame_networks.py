@@ -154,7 +154,7 @@ def test_parameters_of_mit_are_as_published():
 
 
 def test_mistakes_are_sentences():
-    with pytest.raises(UserError, match="did you mean 'mit_b5'"):
+    with pytest.raises(UserError, match="did you mean mit_b5"):
         build_frame_network(NetworkParameters(kind="segformer", encoder="mit_b6"), 5)
     with pytest.raises(UserError, match="no free ImageNet weights of encoder 'mit_b0'"):
         build_frame_network(NetworkParameters(kind="segformer", pretrained=True), 5)

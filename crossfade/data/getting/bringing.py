@@ -23,7 +23,7 @@ from crossfade.data.getting.archives import (
     check_member,
     damaged,
 )
-from crossfade.data.getting.brought import Brought, memory_of, recall, remember
+from crossfade.data.getting.brought import Brought, recall, remember
 from crossfade.errors import UserError
 from crossfade.files import atomic_path
 
@@ -97,11 +97,8 @@ def bring_out(name: str, archives: Sequence[Archive], chosen: Mapping[str, str],
 def _remember(name: str, folder: Path, known: Mapping[str, Brought]) -> None:
     try:
         remember(folder, known)
-    except OSError as error:  # the folder may be one's own where what is beside it is not
-        print(
-            f"{name}: {memory_of(folder)} cannot be written ({error.strerror}): the next time every file will be held "
-            "against the archives again"
-        )
+    except UserError as error:  # the folder may be one's own where what is beside it is not
+        print(f"{name}: the next time every file will be held against the archives again: {error}")
 
 
 @dataclass(frozen=True)
