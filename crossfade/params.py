@@ -1,6 +1,5 @@
 """params.yaml as typed objects. A key nobody declared is an error that names it and the nearest valid one."""
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -19,11 +18,12 @@ from pydantic import (
 from crossfade.data import check_places, data_set_parameters
 from crossfade.data.getting import KEYS
 from crossfade.data.labels import label_space_names
-from crossfade.errors import UserError, unknown_name
+from crossfade.errors import UserError, unknown_key, unknown_name
 from crossfade.methods import METHODS, method_parameters, reads_too_much, trains_no_key_frames
 from crossfade.motion.parameters import MotionParameters
 from crossfade.networks import FRAME_NETWORKS, NetworkParameters
 from crossfade.networks.arguments import argument_names, checked_arguments
+from crossfade.params_problem import problem
 from crossfade.params_text import parse
 from crossfade.presets import read_published
 from crossfade.temporal import TEMPORAL, ModelParameters, TemporalParameters, temporal_arguments
@@ -218,7 +218,7 @@ def check_params(text: str) -> Params:
         params = Params.model_validate(raw)
         _check_names(params)
     except ValidationError as error:
-        raise UserError(f"{FILE}: {_problem(error)}") from error
+        raise UserError(f"{FILE}: {problem(error)}") from error
     except UserError as error:
         raise UserError(f"{FILE}: {error}") from error
     return params
@@ -254,7 +254,7 @@ def _check_names(params: Params) -> None:
         known = argument_names(FRAME_NETWORKS[network.kind], 1)  # the first is the number of classes
         for key in network.arguments:
             if key not in known:
-                raise UserError(_unknown_key(f"networks.{name}.{key}", [*known, "temporal"]))
+                raise UserError(unknown_key(f"networks.{name}.{key}", [*known, "temporal"]))
         _placed(f"networks.{name}", lambda n: checked_arguments(FRAME_NETWORKS[n.kind], 1, n.arguments), network)
         _check_temporal(f"networks.{name}.temporal", network.temporal)
         by = TEMPORAL[network.temporal.kind].trained_by
@@ -283,7 +283,7 @@ def _check_data_set(where: str, raw: dict[str, Any]) -> None:
     try:
         data_set_parameters(raw)
     except ValidationError as error:
-        raise UserError(_problem(error, where, sorted(KEYS))) from error
+        raise UserError(problem(error, where, sorted(KEYS))) from error
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
 
@@ -326,7 +326,7 @@ def _check_temporal(where: str, temporal: TemporalParameters) -> None:
     known = temporal_arguments(temporal.kind)
     for key in temporal.arguments:
         if key not in known:
-            raise UserError(_unknown_key(f"{where}.{key}", known))
+            raise UserError(unknown_key(f"{where}.{key}", known))
     _placed(where, TemporalParameters.checked, temporal)
 
 
@@ -366,7 +366,7 @@ def _checked(where: str, check: Any, value: Any) -> None:
     try:
         check(value)
     except ValidationError as error:
-        raise UserError(_problem(error, where)) from error
+        raise UserError(problem(error, where)) from error
 
 
 def _placed(where: str, check: Callable[[Any], object], value: Any) -> None:
@@ -375,47 +375,6 @@ def _placed(where: str, check: Callable[[Any], object], value: Any) -> None:
         check(value)
     except UserError as error:
         raise UserError(f"{where}.{error}") from error
-
-
-def _problem(error: ValidationError, prefix: str = "", more: Iterable[str] = ()) -> str:
-    """The first problem of a validation, as a sentence with the nearest valid key, `more` being valid on top."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in ([prefix] if prefix else []) + list(first["loc"]))
-    if first["type"] != "extra_forbidden":
-        return f"{place}: {first['msg']} (it is {first['input']!r:.80})"
-    known = _fields_beside(error, first["loc"])
-    on_top = more if "root" in known and len(first["loc"]) == 1 else ()
-    return _unknown_key(place, [*known, *on_top])
-
-
-def _unknown_key(place: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(place.rsplit(".", 1)[-1], known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}" if known else "remove it"
-    return f"unknown key '{place}'; {hint}"
-
-
-def _fields_beside(error: ValidationError, place: tuple[int | str, ...]) -> list[str]:
-    """The keys that are valid where an unknown one stood, found by walking the models."""
-    models = {model.__name__: model for model in _all_models(BaseModel)}
-    model: Any = models.get(error.title)
-    for part in place[:-1]:
-        if model is None:
-            return []
-        fields = getattr(model, "model_fields", {})
-        if str(part) in fields:
-            model = _model_in(fields[str(part)].annotation)
-    return sorted(model.model_fields) if model is not None else []
-
-
-def _all_models(base: type[BaseModel]) -> list[type[BaseModel]]:
-    return [base, *(m for child in base.__subclasses__() for m in _all_models(child))]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = [m for m in map(_model_in, getattr(annotation, "__args__", ())) if m is not None]
-    return found[0] if found else None
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What networks and temporal modules can be told: arguments of their constructors, checked by their annotations."""
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -8,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, create_model
 
-from crossfade.errors import UserError
+from crossfade.errors import UserError, unknown_key
 
 
 def _odd(side: int) -> int:
@@ -49,9 +48,7 @@ def checked_arguments(build: Callable[..., object], given: int, raw: Mapping[str
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(place, argument_names(build, given), n=1, cutoff=0.5)
-            known = f"did you mean '{near[0]}'?" if near else f"known here: {argument_names(build, given)}"
-            raise UserError(f"unknown key '{place}'; {known}") from error
+            raise UserError(unknown_key(place, argument_names(build, given))) from error
         said = first["msg"].removeprefix("Value error, ")
         raise UserError(f"{place}: {said} (it is {first['input']!r:.80})") from error
     return {name: tuple(value) if isinstance(value, list) else value for name, value in vars(checked).items()}
