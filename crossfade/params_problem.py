@@ -13,7 +13,7 @@ def problem(error: ValidationError, prefix: str = "", more: Iterable[str] = ()) 
     first = error.errors()[0]
     place = ".".join(str(part) for part in ([prefix] if prefix else []) + list(first["loc"]))
     if first["type"] != "extra_forbidden":
-        return f"{place}: {first['msg']} (it is {first['input']!r:.80})"
+        return f"{place}: {first['msg'].removeprefix('Value error, ')} (it is {first['input']!r:.80})"
     known = _fields_beside(error, first["loc"])
     on_top = more if "root" in known and len(first["loc"]) == 1 else ()
     return unknown_key(place, [*known, *on_top])

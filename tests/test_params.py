@@ -90,7 +90,7 @@ MISTAKES = {
     "split_twice": (lambda p: p["pairs"]["street"].update(adapt_on=["train", "train"]), "none twice"),
     "leak": (
         lambda p: p["pairs"]["street"].update(source="street_camera", source_split="val"),
-        "pairs.street: Value error, the labels of street_camera's split 'val' would be trained on and scored",
+        "pairs.street: the labels of street_camera's split 'val' would be trained on and scored",
     ),
     "no_motion": (
         lambda p: p["data_sets"].update(other=dict(p["data_sets"]["street_plain"])),
