@@ -75,8 +75,9 @@ def consistency_figure(comparison: Comparison) -> "Figure | None":
     shown = [r for r in comparison.recipes if r.miou.seeds and r.temporal_consistency.seeds]
     if not shown:
         return None
-    figure, axes = _figure(5.6, max(3.4, 0.9 + 0.5 * len(comparison.recipes)))
+    figure, axes = _figure(6.4, min(8.0, max(3.4, 0.9 + 0.5 * len(shown))))
     colours = colour_of(comparison)
+    points = {r.name: (r.miou.mean * 100, r.temporal_consistency.mean * 100) for r in shown}
     for recipe in shown:
         x, y = recipe.miou, recipe.temporal_consistency
         axes.errorbar(
@@ -90,14 +91,31 @@ def consistency_figure(comparison: Comparison) -> "Figure | None":
             capsize=2,
             lw=1,
             zorder=3,
-            label=recipe.name,
         )
-    axes.margins(0.12)
-    axes.legend(fontsize=9, frameon=False, loc="best", handletextpad=0.3)
+        left = _is_near_on_the_right(points, recipe.name)
+        axes.annotate(
+            recipe.name,
+            points[recipe.name],
+            (-5 if left else 5, 4),  # above the whiskers
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="bottom",
+            fontsize=8,
+            color=INK,
+        )
+    axes.margins(0.2, 0.08)
     axes.set_xlabel("mIoU, %  (right is better)")
     axes.set_ylabel(f"temporal consistency, %  ({comparison.motion} motion)")
     axes.grid(color="#e6e9ed", zorder=0)
     return figure
+
+
+def _is_near_on_the_right(points: dict[str, tuple[float, float]], name: str) -> bool:
+    """Whether a name written to the right of its point would run into another point beside or just above it."""
+    wide, high = (max(np.ptp([point[axis] for point in points.values()]), 1e-9) for axis in (0, 1))
+    x, y = points[name]
+    others = [point for other, point in points.items() if other != name]
+    return any(0 <= (ox - x) / wide < 0.25 and -0.02 < (oy - y) / high < 0.05 for ox, oy in others)
 
 
 def confusion_figure(counts: np.ndarray, classes: list[str], title: str = "") -> "Figure":
