@@ -91,13 +91,13 @@ def _worth_retrying(_task: Any, run: Any, state: State[Any]) -> bool:
     retry_condition_fn=_worth_retrying,
     cache_policy=NO_CACHE,
 )
-def run_stage(node: Node, machine: Machine, threads: int) -> State[Any]:
+def run_stage(node: Node, machine: Machine, threads: int | None) -> State[Any]:
     """Bring one stage up to date in a process of its own; DVC decides whether there is anything to do.
 
     Args:
         node: the stage.
         machine: gives it a place, and GPUs if it asks for them (`meta: {gpu: 1}` in dvc.yaml).
-        threads: CPU threads it may use.
+        threads: CPU threads it may use; None = those it finds where it runs.
 
     Returns:
         Completed, or Failed with what the stage said last.
@@ -108,7 +108,7 @@ def run_stage(node: Node, machine: Machine, threads: int) -> State[Any]:
     with machine.hold(node.gpus) as gpus:
         try:
             command = [dvc, "--wait-for-lock", "repro", "--single-item", node.name]
-            for line in machine.run(command, _environment(gpus, threads)):
+            for line in machine.run(command, _environment(gpus, threads), node.gpus):
                 if line.strip() and not line.startswith(HINTS):
                     lines = [*lines[-200:], line]
                     log.info(line)
@@ -117,11 +117,12 @@ def run_stage(node: Node, machine: Machine, threads: int) -> State[Any]:
     return Completed(message=node.name)
 
 
-def _environment(gpus: list[str] | None, threads: int) -> Mapping[str, str]:
+def _environment(gpus: list[str] | None, threads: int | None) -> Mapping[str, str]:
     """For a stage: `python` is ours, threads and GPUs are those it was given; the user's own settings win."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    share = {} if threads is None else dict.fromkeys(("OMP_NUM_THREADS", "CROSSFADE_WORKERS"), str(threads))
     given = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
-    return {"OMP_NUM_THREADS": str(threads), "CROSSFADE_WORKERS": str(threads), **os.environ, **given, "PATH": path}
+    return {**share, **os.environ, **given, "PATH": path}
 
 
 def _what_went_wrong(lines: list[str]) -> str:

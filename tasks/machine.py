@@ -1,7 +1,8 @@
-"""What the stages of a flow share: so many at a time, and the GPUs."""
+"""What the stages of a flow share: so many at a time, the GPUs, and the way to another machine."""
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,14 +19,16 @@ GRACE = 10.0
 class Machine:
     """Places for stages and GPUs for those that ask; a stage that waits for either holds nothing."""
 
-    def __init__(self, workers: int, gpus: Sequence[str] = ()) -> None:
+    def __init__(self, workers: int, gpus: Sequence[str] = (), launcher: Sequence[str] = ()) -> None:
         """Share out.
 
         Args:
             workers: stages side by side.
             gpus: as CUDA_VISIBLE_DEVICES names them; none = GPUs are not shared out.
+            launcher: what `launching` returns: stands in front of every command.
         """
         self._workers, self._gpus, self._total = workers, list(gpus), len(gpus)
+        self._launcher = launcher
         self._change = threading.Condition()
         self._running: set[int] = set()
         self._stopped = False
@@ -49,18 +52,24 @@ class Machine:
                 self._gpus += taken
                 self._change.notify_all()
 
-    def run(self, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[str]:
+    def run(self, command: Sequence[str], environment: Mapping[str, str], gpus: int = 0) -> Iterator[str]:
         """Run a command, yielding the lines it prints.
+
+        Args:
+            command: program and arguments.
+            environment: all of it.
+            gpus: how many the launcher asks for.
 
         Raises:
             subprocess.CalledProcessError: it failed, or the machine was stopped.
         """
+        command = [*(word.replace("{gpus}", str(gpus)) for word in self._launcher), *command]
         with self._change:
             if self._stopped:
                 raise subprocess.CalledProcessError(-signal.SIGINT, command)
             process = subprocess.Popen(
-                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                start_new_session=True, errors="replace",
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                start_new_session=True, text=True, errors="replace",
             )  # fmt: skip
             self._running.add(process.pid)
         assert process.stdout is not None
@@ -87,6 +96,23 @@ class Machine:
                 for process in self._running:
                     os.killpg(process, signal_)
                 self._change.wait_for(lambda: not self._running, patience)
+
+
+def launching(command: str | None, gpus: int | None = None) -> list[str]:
+    """The words of a launcher such as "srun --gpus={gpus}"; none where stages run here.
+
+    Raises:
+        ValueError: a quotation mark is open, there is no such program, or `gpus` of this machine are asked for too.
+    """
+    try:
+        words = shlex.split(command or "")
+    except ValueError as error:
+        raise ValueError(f"--launch: {str(error).lower()} in: {command}") from error
+    if words and shutil.which(words[0]) is None:
+        raise ValueError(f"--launch: there is no command '{words[0]}' on this machine; start where it is")
+    if words and gpus:
+        raise ValueError("--gpus shares out this machine's GPUs, --launch asks for others: leave one of them out")
+    return words
 
 
 def visible_gpus(count: int | None) -> list[str]:

@@ -16,6 +16,7 @@ STAGE = """
 import json, os, signal, sys, time
 from pathlib import Path
 
+SEEN = {"gpu": "CUDA_VISIBLE_DEVICES", "threads": "OMP_NUM_THREADS", "launched": "LAUNCHED"}
 name, behaviour = sys.argv[1:]
 start = time.time()
 if behaviour == "refuse" and not Path("mended").exists():
@@ -29,8 +30,8 @@ if behaviour == "meet":  # ends only once two have begun
         if time.time() > start + 60:
             sys.exit(print("error: nobody came", file=sys.stderr) or 2)
         time.sleep(0.05)
-seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-Path(name).write_text(json.dumps({"start": start, "end": time.time(), "gpu": seen}))
+seen = {key: os.environ.get(name) for key, name in SEEN.items()}
+Path(name).write_text(json.dumps({"start": start, "end": time.time(), **seen}))
 """
 
 GRAPH = """
@@ -48,16 +49,19 @@ stages:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("project")
+    return create_project(tmp_path_factory.mktemp("project"), GRAPH)
+
+
+def create_project(folder, graph):
     (folder / "stage.py").write_text(STAGE)
-    (folder / "dvc.yaml").write_text(GRAPH)
+    (folder / "dvc.yaml").write_text(graph)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     subprocess.run([BIN / "dvc", "init", "-q"], cwd=folder, check=True)
     return folder
 
 
 def call(folder, *command, **environment):
-    settings = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "OMP_"))}
     settings |= {"PYTHONPATH": str(ROOT), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **environment}
     return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, timeout=120, check=False)
 
@@ -96,6 +100,7 @@ def test_the_killed_is_tried_again_and_the_mistaken_is_not(project, first):
 def test_no_two_stages_share_a_gpu(project, first):
     runs = [json.loads((project / name).read_text()) for name in "abc"]
     assert {run["gpu"] for run in runs} == {"5", "7"}
+    assert all(run["threads"] for run in runs)
     for gpu in "57":
         mine = sorted((run["start"], run["end"]) for run in runs if run["gpu"] == gpu)
         assert all(end <= start for (_, end), (start, _) in pairwise(mine))
@@ -116,6 +121,17 @@ def test_gpus_that_are_not_there_are_no_places(project):
     done = benchmark(project, "sun", "--gpus", "3", CUDA_VISIBLE_DEVICES="5,7")
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("error: --gpus 3, but 2 are found")
+
+
+def test_a_launcher_runs_the_stages_and_shares_out_nothing_of_this_machine(tmp_path):
+    stages = ("near: {cmd: python stage.py near work, outs: [near]", "far: {cmd: python stage.py far work, outs: [far]")
+    project = create_project(tmp_path, f"stages:\n  {stages[0]}}}\n  {stages[1]}, meta: {{gpu: 1}}}}\n")
+    done = benchmark(project, "--launch", "env 'LAUNCHED={gpus} of them'", CUDA_VISIBLE_DEVICES="5,7")
+    assert done.returncode == 0, done.stderr
+    runs = [json.loads((project / name).read_text()) for name in ("near", "far")]
+    assert [run["launched"] for run in runs] == ["0 of them", "1 of them"]
+    assert {run["gpu"] for run in runs} == {"5,7"}
+    assert {run["threads"] for run in runs} == {None}
 
 
 def test_the_server_of_the_user_s_profile_is_used(tmp_path):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tasks import machine as module
-from tasks.machine import Machine
+from tasks.machine import Machine, launching
 
 
 @pytest.mark.parametrize("heeds", [True, False])
@@ -36,3 +36,21 @@ def test_stopping_ends_what_runs_and_lets_nothing_start(heeds, monkeypatch):
     assert time.monotonic() - started < 5
     with pytest.raises(subprocess.CalledProcessError):
         next(machine.run(["true"], {}))
+
+
+@pytest.mark.parametrize(
+    ("command", "gpus", "said"),
+    [
+        ("no-such-scheduler -n 1", None, "there is no command 'no-such-scheduler'"),
+        ("env 'a", None, "no closing quotation in: env 'a"),
+        ("env", 2, "leave one of them out"),
+    ],
+)
+def test_a_mistaken_launcher_is_refused(command, gpus, said):
+    with pytest.raises(ValueError, match=said):
+        launching(command, gpus)
+
+
+def test_a_launcher_is_words_in_front_of_the_command():
+    machine = Machine(1, launcher=launching("env 'GIVEN={gpus} of them'"))
+    assert [*machine.run(["sh", "-c", "echo $GIVEN"], {"PATH": "/bin:/usr/bin"}, gpus=2)] == ["2 of them"]
