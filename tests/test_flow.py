@@ -46,6 +46,12 @@ stages:
     do: {cmd: "python stage.py ${item} meet", deps: [sun], outs: ["${item}"], meta: {gpu: 1}}
 """
 
+NEAR_AND_FAR = """
+stages:
+  near: {cmd: python stage.py near work, outs: [near]}
+  far: {cmd: python stage.py far work, outs: [far], meta: {gpu: 1}}
+"""
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
@@ -124,8 +130,7 @@ def test_gpus_that_are_not_there_are_no_places(project):
 
 
 def test_a_launcher_runs_the_stages_and_shares_out_nothing_of_this_machine(tmp_path):
-    stages = ("near: {cmd: python stage.py near work, outs: [near]", "far: {cmd: python stage.py far work, outs: [far]")
-    project = create_project(tmp_path, f"stages:\n  {stages[0]}}}\n  {stages[1]}, meta: {{gpu: 1}}}}\n")
+    project = create_project(tmp_path, NEAR_AND_FAR)
     done = benchmark(project, "--launch", "env 'LAUNCHED={gpus} of them'", CUDA_VISIBLE_DEVICES="5,7")
     assert done.returncode == 0, done.stderr
     runs = [json.loads((project / name).read_text()) for name in ("near", "far")]
