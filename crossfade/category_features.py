@@ -6,7 +6,6 @@ import torch
 from crossfade.data.loading import Domain, frame_to_tensor, resize_labels
 from crossfade.gallery import spread_evenly
 from crossfade.metrics.domain_gap import FOLDS, CategoryFeatures
-from crossfade.networks.base import upsample
 from crossfade.objectives.alignment import class_centroids
 from crossfade.temporal.video_network import VideoNetwork
 
@@ -48,7 +47,7 @@ def category_features(
             assert frame.label is not None
             ids = torch.from_numpy(resize_labels(domain.label(frame.label), grid).astype(np.int64))[None].to(device)
         else:
-            ids = upsample(output.logits, grid).argmax(1)
+            ids = network.enlarged(output.logits, grid).argmax(1)
         means, present = class_centroids(output.embedding, ids, network.frame.num_classes, min_pixels=MIN_PIXELS)
         vectors.append(means[present].cpu().numpy())
         classes.append(present.nonzero().flatten().cpu().numpy())

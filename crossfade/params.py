@@ -134,7 +134,8 @@ class Continued(Recipe):
     Attributes:
         name: of this recipe.
         start: the key of `recipes` whose model of the same pair and seed it starts from; a `temporal` of its own
-            replaces that model's.
+            replaces that model's. Until the last step, whatever batch-norm statistics that model has count as the
+            source's in `source_share`; those that are deployed are estimated anew.
     """
 
     name: str

@@ -267,12 +267,28 @@ CAFFE_MEAN_RGB = (122.67891434, 116.66876762, 104.00698793)
 def wrapped(images: Tensor) -> Tensor:
     """The range bug of the TPS/STCL code (`strong_aug: legacy_wrap`): mean-subtracted values cast to bytes.
 
-    v = trunc(255·(255·image − mean)) mod 256, and the network is fed v/255 where it expects mean-subtracted values.
-    Returned is the image that a network which subtracts the Caffe mean from 255·image turns into v/255.
+    v = trunc(255·(255·image − mean)) mod 256. Colours change then, and `as_input` gives the network what comes of it.
 
     Args:
         images: (..., 3, H, W) RGB in [0, 1].
+
+    Returns:
+        v / 255, of the same shape, in [0, 1].
     """
-    mean = torch.tensor(CAFFE_MEAN_RGB, dtype=torch.float64, device=images.device).view(3, 1, 1)
-    byte = torch.remainder(torch.trunc(255 * (255 * images.double() - mean)), 256)
-    return ((byte / 255 + mean) / 255).to(images.dtype)
+    byte = torch.remainder(torch.trunc(255 * (255 * images.double() - _caffe_mean(images))), 256)
+    return (byte / 255).to(images.dtype)
+
+
+def as_input(values: Tensor) -> Tensor:
+    """The image in [0, 1] that a network which subtracts the Caffe mean from 255·image turns into these values.
+
+    The other half of the range bug: values in [0, 1] are fed where mean-subtracted ones are expected.
+
+    Args:
+        values: (..., 3, H, W), red first.
+    """
+    return ((values.double() + _caffe_mean(values)) / 255).to(values.dtype)
+
+
+def _caffe_mean(like: Tensor) -> Tensor:
+    return torch.tensor(CAFFE_MEAN_RGB, dtype=torch.float64, device=like.device).view(3, 1, 1)

@@ -12,7 +12,6 @@ from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.parts.batch_norm import train_mode
 from crossfade.methods.parts.judges import JudgedMethod, Judges, StatisticsParameters, judged_size
 from crossfade.methods.parts.unroll import needs_of, run, supervised_terms
-from crossfade.networks.base import upsample
 from crossfade.objectives.entropy import entropy_loss, self_information
 from crossfade.temporal.video_network import VideoOutput
 
@@ -86,7 +85,7 @@ class Advent(JudgedMethod):
             if self.judges is None:
                 terms[name] = share * p.weight * entropy_loss(there)
             else:
-                maps = [self_information(upsample(logits.float(), size)) for logits in (here, there)]
+                maps = [self_information(self.network.enlarged(z.float(), size)) for z in (here, there)]
                 term, scalars[f"discriminator_{head}"] = self.judges.judged(head, *maps)
                 terms[name] = share * p.weight * term
         return StepOutput(terms, scalars)

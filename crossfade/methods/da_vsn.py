@@ -25,7 +25,7 @@ from crossfade.methods.parts.unroll import frame_before, run, supervised_terms
 from crossfade.motion.field import Motion
 from crossfade.motion.splat import splat
 from crossfade.motion.warp import warp
-from crossfade.networks.base import FrameOutput, upsample
+from crossfade.networks.base import FrameOutput
 from crossfade.objectives.consistency import surer_consistency
 from crossfade.objectives.weight_discrepancy import weight_discrepancy
 
@@ -109,7 +109,7 @@ class DAVSN(JudgedMethod):
             last = target.length - 1
             motion = target.motion[last, last - 1]
             grid = (seen.logits.shape[-2], seen.logits.shape[-1])
-            propagated = self._propagated(upsample(before.logits, grid), motion)
+            propagated = self._propagated(self.network.enlarged(before.logits, grid), motion)
             scalars["propagated"] = propagated.sum(1).mean()
             terms["intra_domain"] = p.weight * surer_consistency(seen.logits, propagated)
             if seen.now.aux is not None and before.aux is not None:
@@ -145,7 +145,8 @@ class DAVSN(JudgedMethod):
             logits = [_logits(output, head) for output in (*source, *target)]
             if any(z is None for z in logits):
                 continue
-            here, here_before, there, there_before = (upsample(z.float(), size) for z in logits if z is not None)
+            shown = (self.network.enlarged(z.float(), size) for z in logits if z is not None)
+            here, here_before, there, there_before = shown
             pairs = {"time": ((here, here_before), (there, there_before)), "space": ((here, here), (there, there))}
             for what, maps in pairs.items():
                 name = f"{what}_{head}"

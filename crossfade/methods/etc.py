@@ -180,7 +180,7 @@ class ETC(Method):
         if p.weight > 0:
             images = (clip.now, clip.frames[:, positions[1]])
             motion = clip.motion[last, positions[1]]
-            loss = temporal_loss(said[0].logits, said[1].logits, images, motion, p.compat)
+            loss = temporal_loss(said[0].logits, said[1].logits, images, motion, p.compat, self.network.align_corners)
             terms[f"{side}_temporal"] = p.weight * loss
         if self.teacher is not None:
             with torch.no_grad():

@@ -19,6 +19,7 @@ from torch import Tensor
 from crossfade.data.augment import (
     GeometricParameters,
     PhotometricParameters,
+    as_input,
     draw_placement,
     geometric,
     photometric,
@@ -41,11 +42,10 @@ from crossfade.methods.parts.labeller import LabelledMethod, LabelParameters, Ps
 from crossfade.methods.parts.long_tail import LongTailBank, class_ids
 from crossfade.methods.parts.masked_consistency import MaskedParameters, masked_terms
 from crossfade.methods.parts.teacher import TeacherParameters, frozen_copy
-from crossfade.methods.parts.unroll import fuse, newest, run, supervised_terms
-from crossfade.networks.base import Edits, FrameOutput, upsample
+from crossfade.methods.parts.unroll import enlarged_cross_entropy, fuse, newest, run, supervised_terms
+from crossfade.networks.base import Edits, FrameOutput
 from crossfade.objectives.colour_transfer import transfer_colour
 from crossfade.objectives.consistency import temporal_consistency
-from crossfade.objectives.cross_entropy import cross_entropy
 from crossfade.objectives.mixing import Layer, Mixed, class_mask, compose, within_origin
 from crossfade.temporal.fusion import ScoreFusion
 from crossfade.temporal.video_network import VideoNetwork, VideoOutput
@@ -117,6 +117,12 @@ class STCL(LabelledMethod):
         self.parameters = p = parameters
         if p.mixing.tail_mask == "sum" and network.past > 0 and not isinstance(network.temporal, ScoreFusion):
             raise UserError("method stcl: tail_mask: sum is for temporal: fusion alone; set tail_mask: clip01")
+        heedless = isinstance(network.temporal, ScoreFusion) and not network.temporal.validity
+        if heedless and (p.mixing.check_origin or (p.mixing.long_tail > 0 and p.mixing.tail_mask != "sum")):
+            raise UserError(
+                "method stcl: the network's fusion has validity: false, so it would fuse what patches hide: set "
+                "mixing: {check_origin: false, tail_mask: sum} (as published)"
+            )
         self.frozen = frozen_copy(network) if p.labels.labeller.startswith("frozen") else None
         self.distance = feature_distance(p.feature_distance, network, class_names)
         self.aligner = CategoryAlignment(p.alignment, self.num_classes)
@@ -275,9 +281,10 @@ class STCL(LabelledMethod):
         factor = p.self_training * p.target_weight
         terms = {}
         if factor > 0:
-            terms["self_training"] = factor * cross_entropy(output.logits, labels, weight)
+            terms["self_training"] = factor * enlarged_cross_entropy(self.network, output.logits, labels, weight)
             if output.now.aux is not None and p.aux_weight > 0:
-                terms["self_training_aux"] = factor * p.aux_weight * cross_entropy(output.now.aux, labels, weight)
+                aux = enlarged_cross_entropy(self.network, output.now.aux, labels, weight)
+                terms["self_training_aux"] = factor * p.aux_weight * aux
         return terms, self.target_view(output, labels, None, target, frames)
 
     def seen(self, output: VideoOutput, frames: Tensor, span: int) -> FrameOutput:
@@ -288,9 +295,10 @@ class STCL(LabelledMethod):
             return self.network.frame(frames[:, frames.shape[1] - 1 - span])
 
     def strong(self, frames: Tensor) -> Tensor:
-        """Strong colour changes, and the published range bug if asked."""
-        changed = photometric_frames(frames, self.parameters.mix_photometric)
-        return wrapped(changed) if self.parameters.strong_aug == "legacy_wrap" else changed
+        """Strong colour changes; of the bytes that the published range bug makes, if asked."""
+        if self.parameters.strong_aug == "legacy_wrap":
+            return as_input(photometric_frames(wrapped(frames), self.parameters.mix_photometric))
+        return photometric_frames(frames, self.parameters.mix_photometric)
 
 
 class _Fused:
@@ -322,13 +330,12 @@ class _Fused:
             frames = photometric_frames(mixed.frames, p.mix_photometric) if p.augment == "mix" else mixed.frames
             source_out, logits = self._run(frames, mixed, None)
             pictures["source_fused"] = (frames, mixed.labels)
-            terms["source_fused"] = p.source_fused * cross_entropy(logits, mixed.labels[:, -1], mixed.weight[:, -1])
+            terms["source_fused"] = p.source_fused * self._cross_entropy(logits, mixed)
         if method.target_fused:
             mixed, frames, colours = self._target_frames(target, labelled, weight)
             output, logits = self._run(frames, mixed, self._edits(source_out))
             pictures["target_fused"] = (frames, mixed.labels)
-            loss = cross_entropy(logits, mixed.labels[:, -1], mixed.weight[:, -1])
-            terms["target_fused"] = p.target_fused * p.target_weight * loss
+            terms["target_fused"] = p.target_fused * p.target_weight * self._cross_entropy(logits, mixed)
             if p.consistency.weight > 0:
                 terms["consistency"] = p.consistency.weight * self._consistency(output, logits, mixed, frames)
             if p.alignment.on and p.self_training * p.target_weight == 0:
@@ -367,6 +374,9 @@ class _Fused:
         motion = mixed.motion[last, last - 1]
         return output, fuse(self.network, output.now, output.past[-1], motion, self.patches.still_sum())
 
+    def _cross_entropy(self, logits: Tensor, mixed: Mixed) -> Tensor:
+        return enlarged_cross_entropy(self.network, logits, mixed.labels[:, -1], mixed.weight[:, -1])
+
     def _edits(self, source_out: VideoOutput | None) -> Edits | None:
         """The blend of S~'s features into T~'s (with gradients to both)."""
         if source_out is None or not self.blends:
@@ -387,6 +397,7 @@ class _Fused:
 
     def _consistency(self, output: VideoOutput, logits: Tensor, mixed: Mixed, frames: Tensor) -> Tensor:
         last = frames.shape[1] - 1
-        past = upsample(self.method.seen(output, frames, 1).logits, (logits.shape[-2], logits.shape[-1]))
+        grid = (logits.shape[-2], logits.shape[-1])
+        past = self.network.enlarged(self.method.seen(output, frames, 1).logits, grid)
         distance = self.parameters.consistency.distance
         return temporal_consistency(logits, past, mixed.motion[last, last - 1], distance)

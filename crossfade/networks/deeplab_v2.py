@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
+from crossfade.networks.encoders import create_body
 
 MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
 
@@ -72,6 +73,7 @@ class DeepLabV2(FrameNetwork):
         self,
         num_classes: int,
         head: Literal["layer6", "layer7"] = "layer7",
+        pretrained: bool = False,
         freeze_bn: bool = True,
         align_corners: bool = False,
     ) -> None:
@@ -80,6 +82,7 @@ class DeepLabV2(FrameNetwork):
         Args:
             num_classes: K.
             head: the main one.
+            pretrained: the encoder starts from torchvision's ImageNet weights, fetched once; False: from N(0, 0.01).
             freeze_bn: scales and shifts of batch norm are not learned.
             align_corners: how its logits are enlarged; True as published.
         """
@@ -108,6 +111,8 @@ class DeepLabV2(FrameNetwork):
             elif isinstance(module, nn.BatchNorm2d) and freeze_bn:
                 module.weight.requires_grad_(False)
                 module.bias.requires_grad_(False)
+        if pretrained:
+            self.load_state_dict(self.state_dict() | _imagenet_weights())
 
     @property
     def channels(self) -> dict[int, int]:
@@ -151,3 +156,12 @@ class DeepLabV2(FrameNetwork):
 def _layer(inputs: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
     first = Bottleneck(inputs, width, stride, dilation, project=True)
     return nn.Sequential(first, *(Bottleneck(4 * width, width, 1, dilation, project=False) for _ in range(blocks - 1)))
+
+
+def _imagenet_weights() -> dict[str, Tensor]:
+    """torchvision's ResNet-101, its first layer turned to BGR in 0…255; it was trained with strides on the 3x3."""
+    body = create_body("resnet101.tv_in1k", 32, pretrained=True)
+    weights = {key: value for key, value in body.state_dict().items() if not key.startswith("fc.")}
+    deviation = torch.tensor(body.default_cfg["std"]).view(1, 3, 1, 1)
+    weights["conv1.weight"] = (weights["conv1.weight"] / (255 * deviation)).flip(1)
+    return weights

@@ -25,7 +25,12 @@ def likeness(now: Tensor, neighbour: Tensor, flow: Tensor) -> Tensor:
 
 
 def temporal_loss(
-    now: Tensor, neighbour: Tensor, images: tuple[Tensor, Tensor], motion: Motion, compat: bool = False
+    now: Tensor,
+    neighbour: Tensor,
+    images: tuple[Tensor, Tensor],
+    motion: Motion,
+    compat: bool = False,
+    align_corners: bool = False,
 ) -> Tensor:
     """MSE(V·z_t, V·W(z_{t+k})), with gradients to both frames.
 
@@ -34,12 +39,14 @@ def temporal_loss(
         images: of the two, (B, 3, H, W) RGB in [0, 1].
         motion: now → neighbour, on the images' grid.
         compat: as published, over all pixels, occluded ones too; otherwise over those whose motion is valid.
+        align_corners: how logits are enlarged.
 
     Returns:
         A scalar; 0 where no motion is valid.
     """
     size = images[0].shape[-2:]
-    here, there = (F.interpolate(logits, size, mode="bilinear", align_corners=False) for logits in (now, neighbour))
+    both = (now, neighbour)
+    here, there = (F.interpolate(z, size, mode="bilinear", align_corners=align_corners) for z in both)
     warped, inside = warp(there, motion.flow)
     gap = (likeness(*images, motion.flow) * (here - warped)).float().pow(2).mean(1, keepdim=True)
     if compat:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from crossfade.motion.field import Motion
-from crossfade.networks.base import Edits, FrameNetwork, FrameOutput
+from crossfade.networks.base import Edits, FrameNetwork, FrameOutput, upsample
 from crossfade.temporal.base import Reading, Slot, TemporalModule
 
 
@@ -62,6 +62,10 @@ class VideoNetwork(nn.Module):
         """How its logits are enlarged to an image's size, those of key frames and all others alike."""
         own = self.temporal.align_corners
         return self.frame.align_corners if own is None else own
+
+    def enlarged(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Its logits (B, K, h, w) at another size, (B, K, H, W), as they are deployed: see `align_corners`."""
+        return upsample(logits, size, self.align_corners)
 
     @property
     def light(self) -> FrameNetwork:

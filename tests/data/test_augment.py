@@ -9,6 +9,7 @@ from crossfade.data.augment import (
     NO_PHOTOMETRIC,
     GeometricParameters,
     PhotometricParameters,
+    as_input,
     geometric,
     hue_saturation_matrix,
     photometric_frames,
@@ -110,5 +111,7 @@ def test_hue_keeps_luma_and_no_saturation_is_gray():
 def test_published_range_bug():
     # on the blue channel, whose mean is 104.007: byte 0 -> 103, 104 -> 255, 105 -> 253, 200 -> 158, 255 -> 103
     pixels = torch.tensor([0.0, 104, 105, 200, 255]).div(255).expand(3, 1, 5)
-    seen = 255 * wrapped(pixels.double())[2, 0].numpy() - 104.00698793
-    np.testing.assert_allclose(seen * 255, [103, 255, 253, 158, 103], atol=1e-2)
+    bytes_ = wrapped(pixels.double())
+    np.testing.assert_allclose(255 * bytes_[2, 0].numpy(), [103, 255, 253, 158, 103], atol=1e-9)
+    fed = 255 * as_input(bytes_)[2, 0].numpy() - 104.00698793
+    np.testing.assert_allclose(fed, bytes_[2, 0].numpy(), atol=1e-4)

@@ -12,10 +12,11 @@ from toy_network import CLASSES, toy_clip, toy_video
 from crossfade.methods import METHODS, build_method, weigh_classes
 from crossfade.methods.base import ClipNeeds
 from crossfade.methods.parts.batch_norm import train_mode
-from crossfade.methods.parts.labeller import Labeller, LabelParameters, PseudoLabels
+from crossfade.methods.parts.labeller import Labeller, LabelParameters, PseudoLabels, pseudo_labels
 from crossfade.methods.parts.pseudo_labels import combine_over_motion, running_thresholds
 from crossfade.methods.parts.unroll import run_frames
 from crossfade.metrics.oracle import best_of, only_true, refinement
+from crossfade.motion.field import Motion
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +24,21 @@ ROOT = Path(__file__).resolve().parents[2]
 def probabilities(*pixels):
     """(1, 3, 1, n) out of one triple a pixel."""
     return torch.tensor(pixels).T[None, :, None]
+
+
+@pytest.mark.parametrize(
+    ("fill", "mirror_warp", "unknown"),
+    [("ignore", "correct", [30, 31]), ("ignore", "legacy", [0, 1]), ("none", "correct", []), ("none", "legacy", [])],
+)
+def test_where_a_warped_label_is_known(fill, mirror_warp, unknown):
+    network, clip = toy_video("none").eval(), toy_clip(ClipNeeds.of(1, labels=False))
+    motion = clip.motion[1, 0]
+    flow = torch.zeros_like(motion.flow)
+    flow[:, 0] = 2.0  # from beyond the right edge
+    clip = replace(clip, motion={(1, 0): Motion(flow, torch.ones_like(motion.valid))})
+    p = LabelParameters(over_motion="warped", fill=fill, mirror=1.0, mirror_warp=mirror_warp)
+    ignored = (pseudo_labels(network, clip, p, 1).labels[:, 0] == 255).all(1).all(0)
+    assert ignored.nonzero().flatten().tolist() == unknown
 
 
 OWN = probabilities((0.9, 0.1, 0.0), (0.6, 0.4, 0.0), (0.1, 0.7, 0.2), (0.1, 0.2, 0.7))

@@ -148,6 +148,28 @@ def test_unknown_method_and_key():
         build("self_training", threshhold=0.5)
 
 
+ALL_TERMS = {"stcl": {"self_training": 1.0, "labels": {"over_motion": "max_confidence"}}}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_logits_are_enlarged_in_training_as_they_are_deployed(name, monkeypatch):
+    network = toy_video("davss" if name == "davss" else "none" if name == "quadmix" else "fusion")
+    for part in (network.frame, network.temporal):
+        part.align_corners = True
+    method = build_method(name, SMALL.get(name, {}) | ALL_TERMS.get(name, {}), network, CLASSES)
+    seen, interpolate = set(), torch.nn.functional.interpolate
+
+    def recorded(maps, *args, **options):
+        if maps.shape[1] == len(CLASSES) and options.get("mode") == "bilinear":
+            seen.add(options["align_corners"])
+        return interpolate(maps, *args, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "interpolate", recorded)
+    for step in range(2):  # davss trains another part in each
+        method.step(step, 2, *clips(method, step))
+    assert seen == {True}
+
+
 @pytest.mark.parametrize("aligned", [True, False])
 def test_supervised_logits_are_enlarged_as_in_inference(aligned):
     network, clip = toy_video("none").eval(), toy_clip(ClipNeeds(labels=True))

@@ -1,10 +1,11 @@
 """Contracts over every per-frame network, and the published key names of DeepLab-v2."""
 
 import pytest
+import timm
 import torch
 
 from crossfade.errors import UserError
-from crossfade.networks import FRAME_NETWORKS, NetworkParameters, build_frame_network
+from crossfade.networks import FRAME_NETWORKS, NetworkParameters, build_frame_network, deeplab_v2
 from crossfade.networks.deeplab_v2 import DeepLabV2
 from crossfade.networks.encoders import packaged_weights
 from crossfade.temporal import ModelParameters, build_video_network
@@ -41,6 +42,20 @@ EDITED = {
     "fcn": (2, 4),  # its head sits on the stage before the last, which is the one at stride 8
     "hrda": (8, 16, 32),
 }
+
+
+def test_deeplab_v2_starts_from_torchvision_s_weights(monkeypatch):
+    torch.manual_seed(0)
+    body = timm.create_model("resnet101").eval()
+    body.default_cfg["mean"] = tuple(value / 255 for value in reversed(deeplab_v2.MEAN_BGR))  # caffe's, to compare
+    monkeypatch.setattr(deeplab_v2, "create_body", lambda *_, **__: body)
+    network = DeepLabV2(5, pretrained=True).eval()
+    image = torch.rand(1, 3, 65, 97)  # where rounding up or down in the pooling is the same
+    config = {name: torch.tensor(body.default_cfg[name]).view(1, 3, 1, 1) for name in ("mean", "std")}
+    stem = body.maxpool(body.act1(body.bn1(body.conv1((image - config["mean"]) / config["std"]))))
+    torch.testing.assert_close(network.encode(image)[4], body.layer1(stem), atol=1e-4, rtol=1e-4)
+    mine, theirs = network.state_dict(), body.state_dict()
+    assert all(torch.equal(mine[key], theirs[key]) for key in theirs if key.split(".")[0] not in ("conv1", "fc"))
 
 
 @pytest.fixture(scope="module", params=FRAME_NETWORKS)

@@ -101,7 +101,7 @@ class Judges:
 
 
 class StatisticsParameters(BaseModel):
-    """Whose batch-norm statistics a network has before and after (not in the papers, whose batch norm is fixed).
+    """Whose batch-norm statistics a network has before and after (published: what training leaves, of source and target in turn).
 
     Attributes:
         target_statistics: estimate them on the target before and after.

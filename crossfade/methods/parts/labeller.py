@@ -23,7 +23,6 @@ from crossfade.methods.parts.teacher import TaughtMethod, Teacher, TeacherParame
 from crossfade.methods.parts.unroll import reading_at, run_frames
 from crossfade.motion.field import Motion
 from crossfade.motion.warp import warp
-from crossfade.networks.base import FrameOutput, upsample
 from crossfade.temporal.video_network import VideoNetwork
 
 
@@ -36,7 +35,8 @@ class LabelParameters(BaseModel):
         switch: share of the steps after which the student labels (published: 8,000 of 40,000).
         over_motion: which prediction is believed, see `combine_over_motion` (published: "warped"; all but "now" cost
             the labeller a frame more).
-        fill: with "warped", where motion is not valid: the frame's "own" prediction (one more forward), or "ignore".
+        fill: where motion is not valid: with "warped" the frame's "own" prediction (one more forward), or "ignore";
+            "none": motion counts as valid everywhere (published).
         mirror: probability that the labeller sees the frames mirrored (published: 0.5).
         mirror_warp: "correct": motion mirrored with its sign, the prediction un-mirrored, then warped; "legacy": motion
             mirrored as an array, and the mirrored prediction warped with motion that is not.
@@ -53,7 +53,7 @@ class LabelParameters(BaseModel):
     labeller: Literal["ema", "frozen", "frozen_then_self", "self"] = "ema"
     switch: float = Field(default=0.2, ge=0.0, le=1.0)
     over_motion: OverMotion = "now"
-    fill: Literal["own", "ignore"] = "own"
+    fill: Literal["own", "ignore", "none"] = "own"
     mirror: float = Field(default=0.5, ge=0.0, le=1.0)
     mirror_warp: Literal["correct", "legacy"] = "correct"
     conf_previous: Literal["softmax", "raw_logit"] = "softmax"
@@ -199,18 +199,24 @@ def pseudo_labels(
     outputs = dict(zip(order, run_frames(network, [seen.frames[:, t] for t in order]), strict=True))
     size = (clip.frames.shape[-2], clip.frames.shape[-1])
 
+    def fused(at: int) -> Tensor:
+        """Logits of the frame at a position, or what the network says of it alone if not all it reads was run."""
+        reading = reading_at(network, outputs, seen.frames, seen.motion, at)
+        return network.enlarged(reading.logits.float(), size)
+
     own = warped = valid = previous = None
     if want_now:
-        own = _turned(upsample(_fused(network, outputs, seen, last).float(), size), mirrored).softmax(1)
+        own = _turned(fused(last), mirrored).softmax(1)
     if want_previous or frames > 1:
-        logits = upsample(_fused(network, outputs, seen, last - 1).float(), size)
+        logits = fused(last - 1)
         previous = _turned(logits, mirrored)
         if want_previous:
             to_warp = logits if legacy and mirrored else previous
             motion = clip.motion[last, last - 1]
             warped, inside = warp(to_warp.softmax(1), motion.flow)
             warped = _turned(warped, legacy and mirrored)
-            valid = motion.valid & inside
+            known = torch.ones_like(inside) if parameters.fill == "none" else motion.valid & inside
+            valid = _turned(known, legacy and mirrored)
     labels, confidence = combine_over_motion(own, warped, valid, parameters.over_motion, thresholds, rare)
     disagreement = here = there = None
     if own is not None and warped is not None and valid is not None:
@@ -225,16 +231,11 @@ def pseudo_labels(
             told.append((torch.full_like(labels, IGNORE), torch.zeros_like(confidence)))
             continue
         if at < last - 1:
-            previous = _turned(upsample(_fused(network, outputs, seen, at).float(), size), mirrored)
+            previous = _turned(fused(at), mirrored)
         scores, label = (previous if parameters.conf_previous == "raw_logit" else previous.softmax(1)).max(1)
         told.append((label, scores))
     every, sure = (torch.stack(values[::-1], 1) for values in zip(*told, strict=True))
     return PseudoLabels(every, sure, disagreement, here, there)
-
-
-def _fused(network: VideoNetwork, outputs: dict[int, FrameOutput], clip: Clip, at: int) -> Tensor:
-    """Fused logits of the frame at a position, or what the network says of it alone if not all it reads was run."""
-    return reading_at(network, outputs, clip.frames, clip.motion, at).logits
 
 
 def _turned(image: Tensor, mirrored: bool) -> Tensor:

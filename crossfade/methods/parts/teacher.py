@@ -24,7 +24,7 @@ from crossfade.methods.parts.batch_norm import (
     following_statistics,
     statistics_of,
 )
-from crossfade.methods.parts.unroll import estimate_between, needs_of, run, upsampled_probabilities
+from crossfade.methods.parts.unroll import estimate_between, needs_of, run
 from crossfade.motion.field import Motion
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Teacher:
         """Probabilities (B, K, H, W) of "now" at the frames' size."""
         with self.following():
             output = run(self.network, frames, motion)
-        return upsampled_probabilities(output.logits, (frames.shape[-2], frames.shape[-1]))
+        return self.network.enlarged(output.logits.float(), (frames.shape[-2], frames.shape[-1])).softmax(1)
 
     def update(self, student: "VideoNetwork") -> None:
         """Move towards the student."""

@@ -11,7 +11,7 @@ from crossfade.data.clip import Clip
 from crossfade.methods.base import ClipNeeds
 from crossfade.methods.parts.batch_norm import batch_norms, blend_statistics, reestimate_statistics, statistics_of
 from crossfade.motion.field import Motion
-from crossfade.networks.base import Edits, FrameOutput, upsample
+from crossfade.networks.base import Edits, FrameOutput
 from crossfade.objectives.cross_entropy import Denominator, cross_entropy
 from crossfade.temporal.base import Reading, Slot
 from crossfade.temporal.video_network import VideoNetwork, VideoOutput
@@ -241,7 +241,7 @@ def supervised_terms(
     """
 
     def mean(logits: Tensor) -> Tensor:
-        return cross_entropy(logits, clip.labels_now, weights, denominator, network.align_corners)
+        return enlarged_cross_entropy(network, logits, clip.labels_now, weights, denominator)
 
     output = run(network, clip.frames, clip.motion)
     loss, total = mean(output.logits), 1.0
@@ -253,6 +253,12 @@ def supervised_terms(
     return output, terms
 
 
-def upsampled_probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Softmax of bilinearly upsampled logits: (B, K, h, w) → (B, K, H, W)."""
-    return upsample(logits.float(), size).softmax(1)
+def enlarged_cross_entropy(
+    network: VideoNetwork,
+    logits: Tensor,
+    labels: Tensor,
+    weights: Tensor | None = None,
+    denominator: Denominator = "valid",
+) -> Tensor:
+    """`cross_entropy` of a network's logits, enlarged as that network's are deployed."""
+    return cross_entropy(logits, labels, weights, denominator, network.align_corners)
