@@ -101,7 +101,7 @@ class Judges:
 
 
 class StatisticsParameters(BaseModel):
-    """Whose batch-norm statistics a network has before and after (published: what training leaves, of source and target in turn).
+    """Whose batch-norm statistics a network has before and after (published: those that training leaves).
 
     Attributes:
         target_statistics: estimate them on the target before and after.
