@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crossfade.errors import UserError, unknown_name
+from crossfade.files import refusal
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,6 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return commands[options.command](options)
     except UserError as error:
         print(f"crossfade: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        said = refusal(error)
+        if said is None:
+            raise
+        print(f"crossfade: {said}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("crossfade: stopped; nothing was written", file=sys.stderr)

@@ -30,6 +30,7 @@ def index_pair(place: Place, name: str, pair: Pair) -> list[str]:
     space = load_label_space(pair.label_space)
     source, counts = _side(place, pair.source, (pair.source_split,), space, count=True)
     target, _ = _side(place, pair.target, tuple(dict.fromkeys((*pair.adapt_on, pair.evaluate_on))), space, count=False)
+    _check_apart(place, pair)
     absent = [c for c, n in zip(space.classes, counts, strict=True) if n == 0]
     if len(absent) == len(space.classes):
         raise UserError(f"no pixel of '{pair.source}' is of a class of '{space.name}': the label spaces do not meet")
@@ -44,6 +45,33 @@ def index_pair(place: Place, name: str, pair: Pair) -> list[str]:
         write_json(temporary / f"{SOURCE}.json", source)
         write_json(temporary / f"{TARGET}.json", target)
     return [*lines, f"{name}: {pair.source} → {pair.target} checked, {len(space.classes)} classes ({space.name})"]
+
+
+def _check_apart(place: Place, pair: Pair) -> None:
+    """No frame whose label is scored is one whose label may be trained on: the source's, or the oracle's.
+
+    Raises:
+        UserError: splits of different names share such a frame.
+    """
+    scored = _labels(place, pair.target, (pair.evaluate_on,))
+    others = tuple(split for split in pair.adapt_on if split != pair.evaluate_on)
+    for data_set, splits in ((pair.source, (pair.source_split,)), (pair.target, others)):
+        shared = sorted(scored & _labels(place, data_set, splits))
+        if shared:
+            raise UserError(
+                f"{len(shared)} labels of {pair.target}'s split '{pair.evaluate_on}', which is scored, are in "
+                f"{data_set}'s '{'+'.join(splits)}' too ({shared[0]}) and would be trained on: make splits that share "
+                "no frame"
+            )
+
+
+def _labels(place: Place, data_set: str, splits: tuple[str, ...]) -> set[str]:
+    """Where the labels of the named splits lie."""
+    if not splits:
+        return set()
+    manifest = Manifest.load(place.data(data_set))
+    frames = (frame for video in manifest.split(*splits) for frame in video.frames)
+    return {str(manifest.root.resolve() / frame.label) for frame in frames if frame.label is not None}
 
 
 def _side(

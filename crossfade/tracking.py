@@ -29,6 +29,9 @@ QUEUE = 4096
 PATIENCE = 20.0
 """Seconds that the end of a run waits for the server to take what is left."""
 
+IMPORT = 300.0
+"""Seconds that it waits before that for mlflow to be imported, which takes its time from a slow disk."""
+
 
 class Tracker(ABC):
     """One run's record."""
@@ -63,7 +66,7 @@ class Tracker(ABC):
 
     @abstractmethod
     def close(self, failed: bool = False) -> str | None:
-        """End the run; waits at most `PATIENCE` seconds. Returns its id if the server ever gave one."""
+        """End the run; waits at most `PATIENCE` seconds for the server. Returns its id if the server ever gave one."""
 
 
 @final
@@ -118,6 +121,7 @@ class MlflowTracker(Tracker):
         self._memo = memo
         self._queue: queue.Queue[Callable[[Any, str], None] | None] = queue.Queue(QUEUE)
         self._gone = threading.Event()
+        self._imported = threading.Event()
         self._failed = False
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
@@ -176,7 +180,15 @@ class MlflowTracker(Tracker):
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """See Tracker."""
         columns = {key: [row[key] for row in rows] for key in rows[0]} if rows else {}
-        self._put(lambda client, run: client.log_table(run, columns, f"{name}.json"))
+        path = f"{name}.json"
+
+        def work(client: Any, run: str) -> None:
+            if any(known.path == path for known in client.list_artifacts(run)):  # log_table would append to it
+                client.log_dict(run, {"columns": [*columns], "data": [[*row.values()] for row in rows]}, path)
+            else:
+                client.log_table(run, columns, path)
+
+        self._put(work)
 
     def file(self, path: Path, folder: str = "") -> None:
         """See Tracker."""
@@ -189,6 +201,7 @@ class MlflowTracker(Tracker):
             self._queue.put_nowait(None)
         except queue.Full:
             self._gone.set()
+        self._imported.wait(IMPORT)
         self._thread.join(PATIENCE)
         if self._thread.is_alive():
             self._lost(TimeoutError(f"no answer within {PATIENCE:.0f} s"))
@@ -222,6 +235,8 @@ class MlflowTracker(Tracker):
             client.set_terminated(run, "FAILED" if self._failed else "FINISHED")
         except Exception as error:
             self._lost(error)
+        finally:
+            self._imported.set()
 
     def _open(self) -> tuple[Any, str]:
         _quiet_environment()
@@ -229,6 +244,7 @@ class MlflowTracker(Tracker):
         from mlflow.entities import RunStatus
         from mlflow.exceptions import MlflowException
 
+        self._imported.set()
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         logging.getLogger("alembic").setLevel(logging.ERROR)
         mlflow.set_tracking_uri(self.uri)

@@ -20,7 +20,7 @@ from flows import HOME
 from flows.benchmark import benchmark
 from tasks.machine import at_least
 from tasks.register import ALIAS, register
-from tasks.server import server
+from tasks.server import ServerError, server
 
 PAIR = "street_footage"
 
@@ -51,8 +51,11 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     _stage("switch", PAIR, f"--recipe={options.recipe}", f"--seed={options.seed}", "--videos", *options.video)
-    with server(HOME):
-        state = adapt_footage(options.recipe, options.seed, options.workers, options.gpus, return_state=True)
+    try:
+        with server(HOME):
+            state = adapt_footage(options.recipe, options.seed, options.workers, options.gpus, return_state=True)
+    except ServerError as error:
+        parser.exit(1, f"error: {error}\n")
     if not state.is_completed():
         print(f"error: {state.message}", file=sys.stderr)
         sys.exit(1)

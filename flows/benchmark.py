@@ -20,7 +20,7 @@ from flows import HOME
 from tasks.graph import GraphError, read_graph, run_stage
 from tasks.machine import Machine, at_least, launching, visible_gpus
 from tasks.publish import publish
-from tasks.server import server
+from tasks.server import ServerError, server
 
 
 @flow(name="benchmark", validate_parameters=False)
@@ -89,8 +89,11 @@ def main() -> None:
         launching(options.launch, options.gpus)
     except (GraphError, ValueError) as error:
         parser.exit(2, f"error: {error}\n")
-    with server(HOME):
-        state = benchmark(**vars(options) | {"targets": tuple(options.targets)}, return_state=True)
+    try:
+        with server(HOME):
+            state = benchmark(**vars(options) | {"targets": tuple(options.targets)}, return_state=True)
+    except ServerError as error:
+        parser.exit(1, f"error: {error}\n")
     if not state.is_completed():
         print(f"error: {state.message}", file=sys.stderr)
         sys.exit(1)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from crossfade.errors import UserError, unknown_name
+from crossfade.files import refusal
 
 if TYPE_CHECKING:
     from crossfade.params import Params
@@ -24,6 +25,12 @@ def run(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        said = refusal(error)
+        if said is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; start again to go on from the last checkpoint", file=sys.stderr)

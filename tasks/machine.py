@@ -120,7 +120,8 @@ def visible_gpus(count: int | None) -> list[str]:
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is None and shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-        listed = ",".join(subprocess.run(query, capture_output=True, text=True, check=False).stdout.split())
+        said = subprocess.run(query, capture_output=True, text=True, check=False)
+        listed = ",".join(said.stdout.split()) if said.returncode == 0 else ""
     found = [name.strip() for name in (listed or "").split(",") if name.strip()]
     return found[:count]
 

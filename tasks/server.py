@@ -15,9 +15,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 START_UP = 120.0
 """Seconds a server may take."""
+
+CONNECTING = 15.0
+"""Seconds that a configured one may take to let itself be spoken to."""
 
 
 def quiet_environment(home: Path) -> None:
@@ -36,17 +40,22 @@ def quiet_environment(home: Path) -> None:
         os.environ.setdefault(name, value)
 
 
+class ServerError(RuntimeError):
+    """There is no Prefect server to speak to."""
+
+
 @contextmanager
 def server(home: Path) -> Iterator[str]:
     """The address of a Prefect server: the configured one, or one that lives as long as this process.
 
     Raises:
-        RuntimeError: it did not start.
+        ServerError: it does not answer, or did not start.
     """
     from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
     configured = get_current_settings().api.url
     if configured:
+        _reach(str(configured))
         yield str(configured)
         return
     home.mkdir(parents=True, exist_ok=True)
@@ -66,6 +75,21 @@ def server(home: Path) -> Iterator[str]:
         yield address
 
 
+def _reach(api: str) -> None:
+    """Connect once: Prefect itself would end in three chained tracebacks."""
+    place = urlsplit(api)
+    if place.hostname is None or place.scheme in urllib.request.getproxies():
+        return
+    try:
+        port = place.port or (443 if place.scheme == "https" else 80)
+        socket.create_connection((place.hostname, port), timeout=CONNECTING).close()
+    except OSError as error:
+        raise ServerError(
+            f"the Prefect server at {api} does not answer ({error}): start it, or choose another one (PREFECT_API_URL, "
+            "prefect profile use)"
+        ) from error
+
+
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
@@ -78,13 +102,13 @@ def _wait(health: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_UP
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"the Prefect server stopped at once; see {log}")
+            raise ServerError(f"the Prefect server stopped at once; see {log}")
         try:
             with urllib.request.urlopen(health, timeout=2):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.25)
-    raise RuntimeError(f"the Prefect server did not start within {START_UP:.0f} s; see {log}")
+    raise ServerError(f"the Prefect server did not start within {START_UP:.0f} s; see {log}")
 
 
 def _free_port() -> int:

@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import cv2
@@ -6,6 +8,8 @@ import pytest
 import torch
 from toy_video import COLOURS, SPACE, scene
 
+import stages
+from crossfade import cli
 from crossfade.cli import main
 from crossfade.data.video import VideoWriter, open_frames
 from crossfade.model_folder import save_model
@@ -156,6 +160,25 @@ def test_a_frame_that_fails_half_way_leaves_nothing(models, tmp_path, capsys):
     assert run(frames, "--model", models["none"], "--out", out, "--labels", labels) == 2
     assert "shot10.png is truncated" in capsys.readouterr().err
     assert [f.name for f in tmp_path.iterdir()] == ["in"]
+
+
+def test_what_may_not_be_opened_is_one_sentence_and_what_may_come_back_is_not(monkeypatch, capsys):
+    def refused(number):
+        def work(*_):
+            raise OSError(number, os.strerror(number), "frames/0.png")
+
+        return work
+
+    monkeypatch.setattr(cli, "labels", refused(errno.EACCES))
+    assert main(["labels"]) == 2
+    assert capsys.readouterr().err.startswith("crossfade: frames/0.png: Permission denied; see that")
+    with pytest.raises(SystemExit, match="2"):
+        stages.run(refused(errno.EACCES))
+    assert capsys.readouterr().err.startswith("error: frames/0.png: Permission denied")
+    monkeypatch.setattr(cli, "labels", refused(errno.EIO))  # a flow tries such a stage again
+    for entry in (lambda: main(["labels"]), lambda: stages.run(refused(errno.EIO))):
+        with pytest.raises(OSError, match=r"frames/0\.png"):
+            entry()
 
 
 def test_label_spaces_are_shown(capsys, monkeypatch):

@@ -148,6 +148,13 @@ def test_the_server_of_the_user_s_profile_is_used(tmp_path):
     assert done.stdout.strip() == "http://prefect.lab:4200/api", done.stderr
 
 
+def test_a_server_that_does_not_answer_is_one_sentence(project):
+    done = benchmark(project, "sun", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert done.returncode == 1
+    assert "error: the Prefect server at http://127.0.0.1:9/api does not answer" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_a_mistaken_target_is_one_sentence(project):
     done = benchmark(project, "snow")
     assert done.returncode == 2

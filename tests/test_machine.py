@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tasks import machine as module
-from tasks.machine import Machine, launching
+from tasks.machine import Machine, launching, visible_gpus
 
 
 @pytest.mark.parametrize("heeds", [True, False])
@@ -54,3 +54,13 @@ def test_a_mistaken_launcher_is_refused(command, gpus, said):
 def test_a_launcher_is_words_in_front_of_the_command():
     machine = Machine(1, launcher=launching("env 'GIVEN={gpus} of them'"))
     assert [*machine.run(["sh", "-c", "echo $GIVEN"], {"PATH": "/bin:/usr/bin"}, gpus=2)] == ["2 of them"]
+
+
+@pytest.mark.parametrize(("said", "found"), [("0\\n1\\n", ["0", "1"]), ("NVIDIA-SMI has failed", [])])
+def test_gpus_are_those_that_nvidia_smi_lists(said, found, tmp_path, monkeypatch):
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nprintf '{said}'\nexit {0 if found else 9}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_gpus(None) == found

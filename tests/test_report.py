@@ -16,7 +16,7 @@ from crossfade.gallery import Strip
 from crossfade.presets import Published, PublishedResult
 from crossfade.report import compare, print_table, read_results
 from crossfade.report.figures import confusion_figure, figure_image
-from crossfade.report.results import Value
+from crossfade.report.results import Comparison, Recipe, Value
 from crossfade.report.tables import best_sentence, markdown
 
 CLASSES = ("Road", "Car", "Sign")
@@ -292,3 +292,11 @@ def test_without_labels_the_report_says_so_and_shows_what_needs_none(tmp_path):
     console = Console(record=True, width=100)
     print_table(comparison, console)
     assert "entropy %" in console.export_text()
+
+
+def test_speeds_of_different_machines_are_not_compared():
+    other = {**metrics(0.5), "frames_per_second": {"network": 300.0, "device": "NVIDIA H200"}}
+    alike = Comparison("toy", [Recipe("a", {0: metrics(0.4), 1: metrics(0.5)})])
+    assert alike.devices == "toy (1 threads)"
+    apart = Comparison("toy", [Recipe("a", {0: metrics(0.4)}), Recipe("b", {0: other})])
+    assert apart.devices == "NVIDIA H200 and toy (1 threads), so rows do not compare"

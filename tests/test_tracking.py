@@ -32,6 +32,7 @@ def test_a_run_is_recorded_and_continued(tmp_path, monkeypatch):
     run = first.close()
     again = MlflowTracker(uri, "street", "stcl seed-0", run)
     again.metrics({"eval/miou": 0.5})
+    again.table("per_class", [{"class": "road", "iou": 0.75}])
     assert again.close() == run
     client = mlflow.MlflowClient(uri)
     (experiment,) = [e for e in client.search_experiments() if e.name == "street"]
@@ -42,7 +43,22 @@ def test_a_run_is_recorded_and_continued(tmp_path, monkeypatch):
     assert found.data.metrics["eval/miou"] == 0.5
     assert len(client.get_metric_history(run, "loss/total")) == 5
     assert found.inputs.dataset_inputs[0].dataset.name == "street_plain"
-    assert any("per_class" in f.path for f in client.list_artifacts(run))
+    table = client.load_table(experiment.experiment_id, "per_class.json", [run])
+    assert table.to_dict("records") == [{"class": "road", "iou": 0.75}]  # the newest one, not both
+
+
+def test_a_slow_import_is_not_taken_for_a_slow_server(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tracking, "PATIENCE", 30.0)
+    monkeypatch.setattr(tracking, "IMPORT", 60.0)
+    monkeypatch.setattr(tracking, "_quiet_environment", lambda: time.sleep(2.0))
+    waited = []
+    tracker = MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db", "street", "x")
+    join = tracker._thread.join
+    monkeypatch.setattr(tracker._thread, "join", lambda s: (waited.append(tracker._imported.is_set()), join(s)))
+    assert tracker.close() is not None
+    assert waited == [True]
+    assert not caplog.records
 
 
 def test_a_server_that_is_down_costs_one_warning(monkeypatch, caplog):

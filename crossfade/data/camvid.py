@@ -230,7 +230,7 @@ def _labels(name: str, root: Path, folder: Path, stills: Sequence[Still], p: Cam
                     colours.ids_of_colours(read_image(root, still.label), str(root / still.label))
                 )
                 refs[still.name] = f"labels/{sequence}.zip!{still.name}.png"
-        write_archive(folder / f"labels/{sequence}.zip", members)
+        write_archive(folder / f"labels/{sequence}.zip", members.items())
     return refs
 
 

@@ -116,7 +116,9 @@ def _split(name: str, root: Path, split: Split, p: CityscapesParameters) -> list
             f"data set '{name}': line {line} of {root / p.lists[split]} names {stem}, which has no label under "
             f"{root / tree / split}: is it a list of this split?"
         )
-    hint = "unpack these frames of leftImg8bit_sequence_trainvaltest.zip, or ask for fewer (before, after)"
+    hint = (
+        "unpack these frames of leftImg8bit_sequence_trainvaltest.zip, or ask for fewer (before + after, one at least)"
+    )
     all_there(name, missing, len(videos) * (p.before + p.after + 1), hint)
     height, width = read_image(root, videos[0].frames[0].image).shape[:2]
     return [replace(video, size=(height, width)) for video in videos]  # each is checked when a pair is indexed

@@ -6,7 +6,7 @@ those around it.
 """
 
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import cv2
@@ -39,10 +39,10 @@ def png(label: np.ndarray) -> bytes:
     return _encoded(".png", label, [])
 
 
-def write_archive(path: Path, members: Mapping[str, bytes]) -> None:
-    """A zip, whole or not at all; the same members give the same bytes."""
+def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """A zip of (name, content), whole or not at all, one member in memory; the same members give the same bytes."""
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in members.items():
+        for name, content in members:
             archive.writestr(zipfile.ZipInfo(name, MEMBER_DATE), content)
 
 

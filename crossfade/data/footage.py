@@ -141,7 +141,7 @@ def prepare(parameters: FootageParameters, folder: Path, workers: int = 1) -> Ma
             "give more footage, or lower clip_frames or still"
         )
     chosen = [found[int(k)] for k in np.linspace(0, len(found) - 1, min(parameters.clips, len(found))).round()]
-    held_out = max(least - 1, round(parameters.validation * len(chosen)))
+    held_out = min(max(least - 1, round(parameters.validation * len(chosen))), len(chosen) - 1)
     splits = ["train"] * (len(chosen) - held_out) + ["val"] * held_out
     with _progress(f"keeping clips of {folder.name}", len(chosen)) as written:
         kept = [one.video for one in labelled]
@@ -219,12 +219,13 @@ def _median(values: np.ndarray, width: int) -> np.ndarray:
 
 
 def named(patterns: Sequence[str]) -> list[Path]:
-    """The videos and folders of frames that patterns name, in order.
+    """The videos and folders of frames that patterns name, in order, each once.
 
     Raises:
         UserError: a pattern names nothing.
     """
-    return [path for pattern in patterns for path in _paths(pattern)]
+    found = [path for pattern in patterns for path in _paths(pattern)]
+    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]  # each once, where it is named first
 
 
 def listing(raw: Mapping[str, Any]) -> str:
@@ -334,7 +335,7 @@ def _write(
     """One clip as a zip of JPEGs, and PNGs of the labels there are; all of it or nothing."""
     base = f"{split}/{name}.zip"
     members = {f"{k:04d}.jpg": jpeg(image) for k, image in enumerate(images)}
-    write_archive(folder / base, members | {f"{k:04d}.png": png(label) for k, label in labels.items()})
+    write_archive(folder / base, (members | {f"{k:04d}.png": png(label) for k, label in labels.items()}).items())
     frames = tuple(
         Frame(f"{base}!{k:04d}.jpg", f"{base}!{k:04d}.png" if k in labels else None, round(float(t), 6))
         for k, t in enumerate(times)

@@ -193,8 +193,8 @@ def _found(bases: Mapping[str, str], ref: Any) -> Any:
 
 def split_ref(ref: str) -> tuple[str, str | None]:
     """("archive.zip", "member") or ("file", None)."""
-    file, _, member = ref.partition("!")
-    return file, member or None
+    file, mark, member = ref.partition(".zip!")  # a ! elsewhere is a letter like others
+    return (f"{file}.zip", member) if mark else (ref, None)
 
 
 def refs(manifest: Manifest) -> Iterable[str]:

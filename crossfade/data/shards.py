@@ -60,13 +60,14 @@ def write_shards(domain: Domain, folder: Path, workers: int = 1) -> Iterator[tup
         if path.is_file():
             return video, False
         path.parent.mkdir(parents=True, exist_ok=True)
-        members = {}
-        for k, frame in enumerate(video.frames):
-            members[f"{k:06d}.png"] = png(np.ascontiguousarray(original.image(video, k)[..., ::-1]))
-            if frame.label is not None:
-                members[f"{k:06d}-label.png"] = png(resize_labels(original.manifest.label(frame.label), domain.size))
-        write_archive(path, members)
+        write_archive(path, members(video))
         return video, True
+
+    def members(video: Video) -> Iterator[tuple[str, bytes]]:
+        for k, frame in enumerate(video.frames):
+            yield f"{k:06d}.png", png(np.ascontiguousarray(original.image(video, k)[..., ::-1]))
+            if frame.label is not None:
+                yield f"{k:06d}-label.png", png(resize_labels(original.manifest.label(frame.label), domain.size))
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         yield from pool.map(write, domain.videos)

@@ -119,7 +119,7 @@ class FileFrames(FrameSource):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._boxed = _check_boxes(path)
+        self._lasts = _check_boxes(path)
         capture = self._open()
         try:
             count, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
@@ -206,10 +206,20 @@ class FileFrames(FrameSource):
                 yield capture
         finally:
             capture.release()
-        if self._boxed and self.count is not None and done < self.count - 2:
+        whole = self._promised()
+        if done < whole - 2:
             raise UserError(
-                f"{self._path} ends after {done} of its {self.count} frames: it is truncated or damaged; copy it again"
+                f"{self._path} ends after {done} of its {whole} frames: it is truncated or damaged; copy it again"
             )
+
+    def _promised(self) -> int:
+        """How many frames an mp4 or mov says that it shows; 0 where nothing is said.
+
+        A file that was cut without encoding it anew stores frames that it does not show.
+        """
+        if self._lasts is None or self.count is None:
+            return 0
+        return self.count if not self._lasts or self.rate is None else min(self.count, round(self._lasts * self.rate))
 
     def name(self, index: int) -> str:
         """The frame's number."""
@@ -308,8 +318,8 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.split(r"(\d+)", path.name)]
 
 
-def _check_boxes(path: Path) -> bool:
-    """Walk the top-level boxes of an mp4 or mov: True when it is one, False for another container.
+def _check_boxes(path: Path) -> float | None:
+    """Walk the top-level boxes of an mp4 or mov: how many seconds it shows (0: not said); None: another container.
 
     Raises:
         UserError: the file is empty, a box reaches past its end, or its index is missing.
@@ -318,15 +328,18 @@ def _check_boxes(path: Path) -> bool:
     if length == 0:
         raise UserError(f"{path} is empty: copy it again")
     kinds: list[bytes] = []
+    seconds = 0.0
     with path.open("rb") as file:
         position = 0
         while position + 8 <= length:
             file.seek(position)
             size, kind = struct.unpack(">I4s", file.read(8))
             if not kinds and kind not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-                return False
+                return None
             if size == 1:
                 size = struct.unpack(">Q", file.read(8).ljust(8, b"\0"))[0]
+            if kind == b"moov":
+                seconds = _movie_seconds(file.read(40))
             kinds.append(kind)
             if size == 0:
                 break
@@ -335,4 +348,13 @@ def _check_boxes(path: Path) -> bool:
             position += size
     if b"moov" not in kinds:
         raise UserError(f"{path} is truncated (its index is missing): copy it again")
-    return True
+    return seconds
+
+
+def _movie_seconds(head: bytes) -> float:
+    """The duration in a movie header, the first box within `moov` (ISO/IEC 14496-12, 8.2.2); 0 where it is not said."""
+    if len(head) < 40 or head[4:8] != b"mvhd":
+        return 0.0
+    scale, duration = struct.unpack_from(">IQ", head, 28) if head[8] == 1 else struct.unpack_from(">II", head, 20)
+    known = scale > 0 and duration not in (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
+    return float(duration / scale) if known else 0.0

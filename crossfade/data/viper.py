@@ -59,7 +59,7 @@ def prepare(parameters: ViperParameters, folder: Path, workers: int = 1) -> Mani
             videos += _sequence(folder.name, root, split, sequence, parameters, missing)
     if not videos:
         raise UserError(f"data set '{folder.name}': no labelled frame of {root} is a multiple of {parameters.step}")
-    hint = "unpack the archive of in-between images (*[1-9]), or set before: 0"
+    hint = "unpack the archive of in-between images (*[1-9]), or ask for fewer (before, one at least)"
     all_there(folder.name, missing, len(videos) * (parameters.before + 1), hint)
     reading = Reading(labels="palette", ego_class=CAR if parameters.without_ego else None)
     height, width = read_image(root, videos[0].frames[0].image).shape[:2]

@@ -233,6 +233,12 @@ def _copy_truth(job: _Job, pairs: list[tuple[int, int]], writer: MotionWriter) -
         )
     with MotionArchive(job.root / job.video.truth) as truth:
         check_fits(truth, job.video)
+        lacking = [j - i for i, j in pairs if (i, j) not in truth.pairs or (j, i) not in truth.pairs]
+        if lacking:
+            raise UserError(
+                f"the exact motion of video {job.video.split}/{job.video.name} has no span {abs(lacking[0])}: name it "
+                "in the data set's `spans` too, or leave it out of the motion's"
+            )
         for i, j in pairs:
             writer.add(i, j, *truth.read(i, j))
             writer.add(j, i, *truth.read(j, i))

@@ -133,6 +133,12 @@ class Comparison:
         return list(self.recipes[0].first["iou"]) if self.recipes else []
 
     @property
+    def devices(self) -> str:
+        """What frames per second were measured on, with a warning where that was not one kind of machine."""
+        known = {m["frames_per_second"]["device"] for recipe in self.recipes for m in recipe.runs.values()}
+        return " and ".join(sorted(known)) + (", so rows do not compare" if len(known) > 1 else "")
+
+    @property
     def scored(self) -> bool:
         """Whether anything was scored against labels."""
         return any(recipe.miou.seeds for recipe in self.recipes)

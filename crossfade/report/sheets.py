@@ -134,7 +134,7 @@ def _speed(comparison: Comparison) -> Sheet | None:
     if not shown:
         return None
     alone: dict[str, tuple[str, Read]] = {"network": ("network alone", _within("frames_per_second", "network"))}
-    device = comparison.recipes[0].first["frames_per_second"]["device"]
+    device = comparison.devices
     notes = [
         f"Frames a second on {device}, one frame at a time, parts timed apart and added up; `crossfade predict` "
         "prepares frames while the network works, and may be faster. Network alone: its motion is there already. With "

@@ -101,9 +101,8 @@ def reading(comparison: Comparison) -> list[str]:
             f"`{comparison.motion}` motion, hidden pixels left out. A constant prediction scores 100: read it beside "
             "the mIoU."
         )
-    first = comparison.recipes[0].first
-    speed = first["frames_per_second"]
-    lines.append(f"Frames/s: the network alone, its motion already there, one frame at a time, on {speed['device']}.")
+    how = "the network alone, its motion already there, one frame at a time"
+    lines.append(f"Frames/s: {how}, on {comparison.devices}.")
     return lines
 
 

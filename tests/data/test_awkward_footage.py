@@ -152,6 +152,18 @@ def test_an_mp4_whose_last_frames_are_rubbish_is_refused_or_read(tmp_path):
 
 
 @needs_ffmpeg
+def test_a_video_that_was_cut_without_encoding_it_anew_is_whole(tmp_path):
+    """Such a file stores the frames from the key frame before the cut on, and an edit list that hides them."""
+    whole, path = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    ffmpeg("-i", drive(tmp_path / "drive.mp4", [(60, 2)]), "-c:v", "mpeg4", "-g", 60, "-q:v", 2, whole)
+    rate = open_frames(whole).rate
+    ffmpeg("-ss", 40 / rate, "-i", whole, "-c", "copy", path)
+    cut = open_frames(path)
+    assert cut.count > 2 * 20  # stored
+    assert len(list(cut)) == pytest.approx(20, abs=2)
+
+
+@needs_ffmpeg
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "mp3"])
 def test_sound_without_pictures_is_refused(tmp_path, ending):
     path = tmp_path / f"sound.{ending}"

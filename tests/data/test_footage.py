@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from crossfade.data.footage import FootageParameters, Survey, prepare, shot_starts, stretches, survey
+from crossfade.data.footage import FootageParameters, Survey, named, prepare, shot_starts, stretches, survey
 from crossfade.data.labels import load_label_space
 from crossfade.data.loading import Domain, frames_in_order
 from crossfade.data.manifest import UNLABELLED, read_image
@@ -111,6 +111,13 @@ def test_a_folder_of_frames_is_footage(tmp_path):
         cv2.imwrite(str(tmp_path / f"frames/{k}.png"), frame)
     manifest = prepare(FootageParameters(videos=str(tmp_path / "frames"), clip_frames=6), tmp_path / "footage")
     assert len(manifest.videos) == 4
+
+
+def test_a_video_named_twice_is_read_once_and_some_clips_are_learned_from(tmp_path):
+    path = drive(tmp_path / "drives" / "a.mp4", [(40, 2)])
+    assert named([str(path), f"{path.parent}/*.mp4", str(path.parent)]) == [path]
+    videos = prepare(FootageParameters(videos=str(path), clip_frames=6, validation=0.9), tmp_path / "footage").videos
+    assert {video.split for video in videos} == {"train", "val"}
 
 
 def test_what_cannot_be_used_is_one_sentence(tmp_path):

@@ -15,7 +15,7 @@ import pytest
 from crossfade.data import manifest_files
 from crossfade.data.checks import check_files, check_length, check_motion, check_videos, count_classes
 from crossfade.data.labels import label_space_names, load_label_space
-from crossfade.data.manifest import Manifest, Reading, read_image, read_label
+from crossfade.data.manifest import Manifest, Reading, read_image, read_label, split_ref
 from crossfade.data.manifest_files import read_about
 from crossfade.errors import UserError
 from crossfade.files import sha256
@@ -208,3 +208,8 @@ def test_motion_that_does_not_fit(tiny):
     short = replace(tiny.videos[0], frames=tiny.videos[0].frames[:3])
     with pytest.raises(UserError, match="does not fit"):
         check_motion(replace(tiny, videos=(short,)), ("train",), tiny.root / "motion")
+
+
+def test_an_exclamation_mark_in_a_name_is_no_archive():
+    assert split_ref("frames/go!/0.png") == ("frames/go!/0.png", None)
+    assert split_ref("go!/a.zip!0.png") == ("go!/a.zip", "0.png")

@@ -3,6 +3,7 @@
 import re
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from crossfade.experiment import Place
 from crossfade.metrics.accuracy import ConfusionMatrix
 from crossfade.motion.estimate import estimate_data_set
 from crossfade.motion.parameters import MotionParameters
-from crossfade.pair_index import index_pair
+from crossfade.pair_index import _check_apart, index_pair
 from crossfade.params import Pair
 
 
@@ -159,6 +160,21 @@ def test_the_published_pairs_go_through_motion_and_index(tmp_path, source, space
     assert (clip.labels[0, 0] == 255).all()  # the earlier frame has no label
     assert clip.labels[0, 1, 0, 0] == 0
     assert (1, 0) in clip.motion
+
+
+def test_labels_that_are_scored_are_in_no_split_that_is_trained_on(tmp_path):
+    place = Place(tmp_path)
+    prepare_data_set(cityscapes(tmp_path / "a"), place.data("source"))
+    prepare_data_set(camvid_full(tmp_path / "b"), place.data("target"))
+    whole = Manifest.load(place.data("target"))
+    again = [replace(video, split="trainval", name=f"again-{video.name}") for video in whole.split("val")]
+    replace(whole, videos=(*whole.videos, *again)).save(place.data("target"))
+    pair = Pair(source="source", target="target", label_space="camvid11", size=(32, 64))
+    for leak in ({"adapt_on": ("trainval", "val")}, {"source": "target", "source_split": "trainval"}):
+        with pytest.raises(UserError, match=r"of target's split 'val'.* in target's 'trainval' too .*share no frame"):
+            _check_apart(place, pair.model_copy(update=leak))
+    _check_apart(place, pair)
+    _check_apart(place, pair.model_copy(update={"adapt_on": ("train", "val")}))  # the oracle leaves val out
 
 
 @pytest.mark.parametrize(

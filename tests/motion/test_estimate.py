@@ -160,6 +160,12 @@ def test_estimated_motion_is_scored(manifest: Manifest, tmp_path: Path) -> None:
     assert scores["validity_recall"] > 0.85
 
 
+def test_truth_without_a_span(manifest: Manifest, tmp_path: Path) -> None:
+    parameters = MotionParameters(estimator="exact", spans=(1, 3), max_gap=10.0)
+    with pytest.raises(UserError, match=r"has no span 3: name it in the data set's `spans` too"):
+        estimate_data_set(manifest, parameters, tmp_path / "motion", 1)
+
+
 def test_no_truth(manifest: Manifest, tmp_path: Path) -> None:
     blind = replace(manifest, videos=tuple(replace(video, truth=None) for video in manifest.videos))
     with pytest.raises(UserError, match="no exact motion: choose"):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from crossfade.data.manifest import Frame, Manifest, Video
 from crossfade.data.street.render import RenderedFrame, render_video
@@ -50,11 +50,11 @@ class StreetParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["street"] = "street"
     look: Literal["plain", "camera"]
-    size: tuple[int, int] = (192, 256)
+    size: tuple[PositiveInt, PositiveInt] = (192, 256)
     rate: float = Field(default=12.0, gt=0)
     seed: int = Field(default=1, ge=0)
     splits: dict[str, SplitParameters]
-    spans: tuple[int, ...] = (1, 2)
+    spans: tuple[PositiveInt, ...] = (1, 2)
 
 
 def prepare(parameters: StreetParameters, folder: Path, workers: int) -> Manifest:
