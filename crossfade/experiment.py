@@ -111,17 +111,20 @@ def dataset_for(domain: Domain, needs: ClipNeeds | None) -> ClipDataset | None:
 
 
 def _check_spans(domain: Domain, needs: ClipNeeds) -> None:
-    """Every span needed is in some archive, unless the side has no motion at all (its frames are too far apart)."""
+    """Every span needed is in some archive, unless the side has no motion at all (its frames are too far apart).
+
+    A method that cannot do without any refuses such a side, too.
+    """
     lacking = {needs.offsets[j] - needs.offsets[i] for i, j in needs.motion}
     some = False
     for video in domain.videos:
         archive = domain.archive(video) if lacking else None
         if archive is None:
-            return
+            break
         archive.close()
         lacking -= {j - i for i, j in archive.pairs}
         some = some or bool(archive.pairs)
-    if lacking and some:
+    if lacking and (some or needs.moving):
         name, span = domain.manifest.data_set, min(lacking, key=abs)
         raise UserError(
             f"this recipe needs motion from each frame of '{name}' to the one {abs(span)} "

@@ -11,6 +11,7 @@ from toy_video import video_on_disk
 from crossfade import experiment
 from crossfade.errors import UserError
 from crossfade.experiment import LEFT_OUT, Place, _started_from, adapt, dataset_for
+from crossfade.methods import build_method
 from crossfade.methods.base import ClipNeeds
 from crossfade.networks import NetworkParameters
 from crossfade.params import read_params
@@ -34,6 +35,15 @@ def test_motion_over_a_span_that_nobody_has_is_refused(tmp_path):
 def test_a_side_without_any_motion_is_stood_in_for(tmp_path):
     clip = dataset_for(video_on_disk(tmp_path, motion=False), WIDE)[3]
     assert not any(motion.valid.any() for motion in clip.motion.values())
+
+
+def test_a_side_without_motion_is_refused_where_it_is_learned_from(tmp_path):
+    domain = video_on_disk(tmp_path, motion=False)
+    network = build_video_network(ModelParameters(network=FRAME, temporal=DAVSS), 4)
+    whole, still = (build_method("davss", {"stage": s}, network, ("a", "b", "c", "d")) for s in ("all", "distortion"))
+    with pytest.raises(UserError, match="needs motion from each frame of 'toy' to the one 1 before it"):
+        dataset_for(domain, whole.target_needs)
+    assert dataset_for(domain, still.target_needs) is not None
 
 
 FRAME = NetworkParameters(kind="deeplab", pretrained=False, channels=8, skip_channels=4)

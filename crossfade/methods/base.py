@@ -25,11 +25,13 @@ class ClipNeeds:
         offsets: frames relative to now, oldest first, the last one 0; (-1, 0) is a pair.
         motion: pairs (i, j) of *positions* in that clip (0 = oldest) for which motion i→j is needed.
         labels: whether labels are read. An unlabelled side never sees them.
+        moving: whether a side without any motion is refused; otherwise its frames stand in for their neighbours.
     """
 
     offsets: tuple[int, ...] = (0,)
     motion: tuple[tuple[int, int], ...] = ()
     labels: bool = False
+    moving: bool = False
 
     @staticmethod
     def of(past: int, labels: bool, motion: bool = True) -> "ClipNeeds":

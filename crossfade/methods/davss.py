@@ -5,6 +5,7 @@ made faster there.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -84,7 +85,10 @@ class TrainDAVSS(Method):
             raise UserError("stage 'motion' has nothing to train where davss has `motion: clip`: choose stage both")
         learns_motion = parameters.stage in ("motion", "all") and self.temporal.motion is not None
         labels = parameters.domain == "source" and parameters.stage in ("correction", "both", "all")
-        self._needs = ClipNeeds.of(parameters.distance, labels, motion=learns_motion or network.uses_motion)
+        needs = ClipNeeds.of(parameters.distance, labels, motion=learns_motion or network.uses_motion)
+        if not network.uses_motion:  # a motion network of its own learns from the newest step alone
+            needs = replace(needs, motion=needs.motion[-1:])
+        self._needs = replace(needs, moving=bool(needs.motion))
 
     @property
     def source_needs(self) -> ClipNeeds | None:

@@ -44,7 +44,7 @@ class NetworkParameters(BaseModel):
 
     def untrained(self) -> "NetworkParameters":
         """The same without pretrained weights."""
-        if "pretrained" not in argument_names(FRAME_NETWORKS[self.kind], 1):
+        if self.kind not in FRAME_NETWORKS or "pretrained" not in argument_names(FRAME_NETWORKS[self.kind], 1):
             return self
         return self.model_validate({**self.model_dump(), "pretrained": False})
 

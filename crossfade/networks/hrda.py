@@ -60,6 +60,7 @@ class HRDA(FrameNetwork):
         self.num_classes = num_classes
         self.overlap = overlap
         self.inner = build_frame_network(parameters if pretrained else parameters.untrained(), num_classes)
+        self.align_corners = self.inner.align_corners
         embedding = self.inner.embedding_channels
         self.attention = nn.Sequential(
             nn.Conv2d(embedding, width, 3, padding=1, bias=False),
@@ -99,11 +100,12 @@ class HRDA(FrameNetwork):
         detail = self.inner(torch.cat(crops))
         stride = round(size[0] / detail.logits.shape[-2])
         grid = (image.shape[-2] // stride, image.shape[-1] // stride)
-        wide, embedding, weight = (upsample(x, grid) for x in (context.logits, context.embedding, attention))
+        aligned = self.align_corners
+        wide, embedding, weight = (upsample(x, grid, aligned) for x in (context.logits, context.embedding, attention))
         places = [(y // stride, x // stride) for y, x in corners]
         window = (size[0] // stride, size[1] // stride)
-        logits, seen = _spread(upsample(detail.logits, window), places, grid)
-        fine, _ = _spread(upsample(detail.embedding, window), places, grid)
+        logits, seen = _spread(upsample(detail.logits, window, aligned), places, grid)
+        fine, _ = _spread(upsample(detail.embedding, window, aligned), places, grid)
         weight = weight * seen
         fused = wide + weight * (logits - wide)
         embedding = embedding + weight.mean(1, keepdim=True) * (fine - embedding)

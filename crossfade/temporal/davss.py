@@ -40,7 +40,7 @@ class DAVSS(TemporalModule):
         threshold: Annotated[float, Field(ge=0.0, le=1.0)] | None = None,
         width: Factor = 1.0,
         motion: Literal["own", "clip"] = "own",
-        align_corners: bool = False,
+        align_corners: bool | None = None,
     ) -> None:
         """Build the networks beside the per-frame one.
 
@@ -53,14 +53,15 @@ class DAVSS(TemporalModule):
             threshold: a frame whose mean distortion, in [0, 1], exceeds this becomes a key frame, too.
             width: factor of the channels of the motion and the correction network; 1 as published.
             motion: "own": a motion network of the module's own; "clip": the motion that comes with the clip.
-            align_corners: how maps are resized, the logits of key frames too; True as published.
+            align_corners: how maps are resized, the logits of key frames too; True as published; None: as the per-frame
+                network has it.
 
         Raises:
             ValueError: an interval or reach below 1.
         """
         super().__init__()
         self.schedule = KeyFrames(interval, reach, threshold)
-        self.align_corners = align_corners
+        self.align_corners = frame.align_corners if align_corners is None else align_corners
         self.uses_motion = motion == "clip"
         self.correction = Correction(num_classes, width)
         self.motion = FlowNetS(width) if motion == "own" else None

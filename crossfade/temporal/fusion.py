@@ -61,7 +61,7 @@ class ScoreFusion(TemporalModule):
         if self.propagate == "splat":
             brought, reached = splat(logits, on_grid.flow)
         else:
-            brought, reached = warp(logits, on_grid.flow.to(logits.dtype))
+            brought, reached = warp(logits, on_grid.flow)
         valid = on_grid.valid & reached if self.validity else on_grid.valid.flatten(1).any(1).view(-1, 1, 1, 1)
         return {"logits": brought, "valid": valid & slot["valid"]}
 

@@ -159,3 +159,9 @@ def test_nothing_to_learn_motion_with():
     with pytest.raises(UserError, match="choose stage both"):
         build({"stage": "motion"}, motion="clip")
     train(build(motion="clip"), 3)
+
+
+def test_no_more_motion_is_read_than_is_looked_at():
+    assert build({"stage": "all"}).target_needs.motion == ((4, 3),)  # the newest step, for its own motion network
+    assert build({"stage": "both"}).target_needs.motion == ()
+    assert build({"stage": "both"}, motion="clip").target_needs.motion == ((1, 0), (2, 1), (3, 2), (4, 3))

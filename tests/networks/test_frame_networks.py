@@ -44,6 +44,20 @@ EDITED = {
 }
 
 
+def test_what_stands_around_a_network_enlarges_as_it_does():
+    inner = {"kind": "psp", **SMALL["psp"], "align_corners": True}
+    assert build_frame_network(NetworkParameters(kind="hrda", inner=inner, width=8), 5).align_corners
+    network = NetworkParameters(**inner)
+    for asked, expected in ({}, True), ({"align_corners": False}, False):
+        temporal = {"kind": "davss", "width": 0.1, **asked}
+        assert build_video_network(ModelParameters(network=network, temporal=temporal), 5).align_corners == expected
+
+
+def test_an_unknown_kind_is_a_sentence_without_pretrained_weights_too():
+    with pytest.raises(UserError, match="did you mean 'deeplab'"):
+        build_video_network(ModelParameters(network=NetworkParameters(kind="deplab")).untrained(), 5)
+
+
 def test_deeplab_v2_starts_from_torchvision_s_weights(monkeypatch):
     torch.manual_seed(0)
     body = timm.create_model("resnet101").eval()

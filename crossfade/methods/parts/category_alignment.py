@@ -151,5 +151,5 @@ def _embedding(now: FrameOutput, past: FrameOutput | None, motion: Motion | None
     if past is None or motion is None:
         return now.embedding
     motion = motion.resized((now.embedding.shape[-2], now.embedding.shape[-1]))
-    warped, inside = warp(past.embedding, motion.flow.to(past.embedding.dtype))
+    warped, inside = warp(past.embedding, motion.flow)
     return torch.where(motion.valid & inside, (now.embedding + warped) / 2, now.embedding)
