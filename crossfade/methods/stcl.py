@@ -29,7 +29,6 @@ from crossfade.data.augment import (
 )
 from crossfade.data.clip import IGNORE, Clip
 from crossfade.data.loading import ClipDataset
-from crossfade.errors import UserError
 from crossfade.methods.base import ClipNeeds, StepOutput
 from crossfade.methods.parts.batch_norm import copy_statistics, train_mode
 from crossfade.methods.parts.category_alignment import AlignmentParameters, CategoryAlignment, View
@@ -37,7 +36,7 @@ from crossfade.methods.parts.class_sampling import RareClassParameters, source_w
 from crossfade.methods.parts.feature_blend import BlendParameters, blend_edits
 from crossfade.methods.parts.feature_distance import FeatureDistanceParameters, feature_distance
 from crossfade.methods.parts.figures import mixed_figure
-from crossfade.methods.parts.fused_domains import MixingParameters, Patches, Templates, choose_patches
+from crossfade.methods.parts.fused_domains import MixingParameters, Patches, Templates, check_fusion, choose_patches
 from crossfade.methods.parts.labeller import LabelledMethod, LabelParameters, PseudoLabels
 from crossfade.methods.parts.long_tail import LongTailBank, class_ids
 from crossfade.methods.parts.masked_consistency import MaskedParameters, masked_terms
@@ -47,7 +46,6 @@ from crossfade.networks.base import Edits, FrameOutput
 from crossfade.objectives.colour_transfer import transfer_colour
 from crossfade.objectives.consistency import temporal_consistency
 from crossfade.objectives.mixing import Layer, Mixed, class_mask, compose, within_origin
-from crossfade.temporal.fusion import ScoreFusion
 from crossfade.temporal.video_network import VideoNetwork, VideoOutput
 
 
@@ -115,14 +113,7 @@ class STCL(LabelledMethod):
     def __init__(self, parameters: STCLParameters, network: VideoNetwork, class_names: Sequence[str]) -> None:
         super().__init__(parameters.labels, parameters.teacher, network, class_names)
         self.parameters = p = parameters
-        if p.mixing.tail_mask == "sum" and network.past > 0 and not isinstance(network.temporal, ScoreFusion):
-            raise UserError("method stcl: tail_mask: sum is for temporal: fusion alone; set tail_mask: clip01")
-        heedless = isinstance(network.temporal, ScoreFusion) and not network.temporal.validity
-        if heedless and (p.mixing.check_origin or (p.mixing.long_tail > 0 and p.mixing.tail_mask != "sum")):
-            raise UserError(
-                "method stcl: the network's fusion has validity: false, so it would fuse what patches hide: set "
-                "mixing: {check_origin: false, tail_mask: sum} (as published)"
-            )
+        check_fusion(p.mixing, network.temporal)
         self.frozen = frozen_copy(network) if p.labels.labeller.startswith("frozen") else None
         self.distance = feature_distance(p.feature_distance, network, class_names)
         self.aligner = CategoryAlignment(p.alignment, self.num_classes)

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy_network import ToyFrame, toy_clip
+from toy_network import CLASSES, ToyFrame, toy_clip, toy_video
 
+from crossfade.data.augment import CAFFE_MEAN_RGB, NO_PHOTOMETRIC, wrapped
 from crossfade.data.labels import load_label_space
 from crossfade.methods import build_method
+from crossfade.methods.base import ClipNeeds
 from crossfade.params import check_params
 from crossfade.presets import preset_names, switched_to
 from crossfade.temporal import TEMPORAL
@@ -92,3 +94,15 @@ def test_a_mean_over_all_pixels_counts_the_ignored_ones():
     for name, loss in losses["all"].items():
         torch.testing.assert_close(loss, losses["valid"][name] * share)
     assert 0.2 < share < 0.8
+
+
+def test_published_colour_changes_are_those_of_the_wrapped_bytes():
+    blurred = {"probability": 0.0, "grayscale": 0.0, "noise": 0.0, "blur": 1.0, "blur_sigma": [7.0, 7.0]}
+    frames = toy_clip(ClipNeeds.of(1, labels=False)).frames
+    mean = torch.tensor(CAFFE_MEAN_RGB).view(3, 1, 1)
+    plain, fed = (
+        255 * build_method("stcl", raw | {"strong_aug": "legacy_wrap"}, toy_video(), CLASSES).strong(frames) - mean
+        for raw in ({"mix_photometric": NO_PHOTOMETRIC.model_dump()}, {"mix_photometric": blurred})
+    )
+    torch.testing.assert_close(plain, wrapped(frames), atol=1e-4, rtol=0)
+    assert fed.std() < plain.std() / 3

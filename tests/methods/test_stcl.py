@@ -4,11 +4,10 @@ import pytest
 import torch
 from toy_network import CLASSES, FineFrame, ToyFrame, toy_clip, toy_video
 
-from crossfade.data.augment import CAFFE_MEAN_RGB, NO_GEOMETRIC, NO_PHOTOMETRIC, wrapped
+from crossfade.data.augment import NO_GEOMETRIC
 from crossfade.data.clip import Clip
 from crossfade.errors import UserError
 from crossfade.methods import build_method
-from crossfade.methods.base import ClipNeeds
 from crossfade.methods.parts.fused_domains import MixingParameters, Patches, Templates, choose_patches
 from crossfade.methods.parts.labeller import LabelParameters, PseudoLabels, pseudo_labels
 from crossfade.methods.parts.long_tail import LongTailBank
@@ -107,18 +106,6 @@ def test_what_patches_hide_is_not_fused_unasked():
     with pytest.raises(UserError, match=r"check_origin: false, tail_mask: sum"):
         build_method("stcl", {}, network, CLASSES)
     build_method("stcl", {"mixing": {"check_origin": False, "tail_mask": "sum"}}, network, CLASSES)
-
-
-def test_published_colour_changes_are_those_of_the_wrapped_bytes():
-    blurred = {"probability": 0.0, "grayscale": 0.0, "noise": 0.0, "blur": 1.0, "blur_sigma": [7.0, 7.0]}
-    frames = toy_clip(ClipNeeds.of(1, labels=False)).frames
-    mean = torch.tensor(CAFFE_MEAN_RGB).view(3, 1, 1)
-    plain, fed = (
-        255 * stcl(strong_aug="legacy_wrap", mix_photometric=photometric).strong(frames) - mean
-        for photometric in (NO_PHOTOMETRIC.model_dump(), blurred)
-    )
-    torch.testing.assert_close(plain, wrapped(frames), atol=1e-4, rtol=0)
-    assert fed.std() < plain.std() / 3
 
 
 def test_every_frame_that_is_read_has_labels_of_its_own():

@@ -16,6 +16,8 @@ from crossfade.data.clip import Clip
 from crossfade.errors import UserError
 from crossfade.motion.field import Motion
 from crossfade.objectives.mixing import Layer, class_mask, pick_classes, present_classes
+from crossfade.temporal.base import TemporalModule
+from crossfade.temporal.fusion import ScoreFusion
 
 Direction = Literal["S->S", "S->T", "T->S", "T->T"]
 
@@ -127,6 +129,23 @@ class Patches:
     def still_sum(self) -> Tensor:
         """(B, 1, H, W) float, how many still patches cover each pixel."""
         return torch.stack([layer.mask[:, -1:] for layer in self.still]).sum(0).float()
+
+
+def check_fusion(parameters: MixingParameters, temporal: TemporalModule) -> None:
+    """What hides a neighbour under a patch is heeded by the temporal module that reads the fused domains.
+
+    Raises:
+        UserError: it would not be.
+    """
+    fusion = temporal if isinstance(temporal, ScoreFusion) else None
+    if parameters.tail_mask == "sum" and temporal.schedule.past > 0 and fusion is None:
+        raise UserError("method stcl: tail_mask: sum is for temporal: fusion alone; set tail_mask: clip01")
+    hides = parameters.check_origin or (parameters.long_tail > 0 and parameters.tail_mask != "sum")
+    if fusion is not None and not fusion.validity and hides:
+        raise UserError(
+            "method stcl: the network's fusion has validity: false, so it would fuse what patches hide: set mixing: "
+            "{check_origin: false, tail_mask: sum} (as published)"
+        )
 
 
 def choose_patches(
