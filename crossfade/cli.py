@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="also write tables, strips and a video here")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers to this file")
     evaluate.add_argument("--device", help="cpu, cuda, cuda:1 … (default: a GPU if there is one)")
-    doctor = commands.add_parser("doctor", help="look for everything that is wrong with the data of a pair")
+    doctor = commands.add_parser("doctor", help="look for everything that is wrong with a pair's data and recipes")
     doctor.add_argument("pair", nargs="?", help="of params.yaml (default: every pair that is switched on)")
     doctor.add_argument("--all", action="store_true", help="decode every frame, not 200 of each side")
     doctor.add_argument("--sheet", type=Path, metavar="OUT.png", help="the pictures (default: doctor-PAIR.png)")

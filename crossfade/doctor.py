@@ -1,8 +1,9 @@
-"""`crossfade doctor`: everything that is wrong with a pair's data, found before a GPU is touched.
+"""`crossfade doctor`: everything that is wrong with a pair's data and recipes, found before a GPU is touched.
 
 The index stage stops at the first problem; this collects them all, looks at what no rule can forbid (motion of the
-wrong direction or scale, frames without neighbours, classes that are never shown), and draws a sheet to look at. The
-target's labels are only checked for ids outside their table; nothing about them is counted or told.
+wrong direction or scale, frames without neighbours, classes that are never shown), builds every network and recipe,
+and draws a sheet to look at. The target's labels are only checked for ids outside their table; nothing about them is
+counted or told.
 """
 
 from collections import Counter
@@ -27,10 +28,10 @@ from crossfade.data.checks import (
     motion_file,
 )
 from crossfade.data.labels import LabelSpace, load_label_space
-from crossfade.data.loading import STRETCHED, stretch
+from crossfade.data.loading import STRETCHED, Domain, stretch
 from crossfade.data.manifest import UNLABELLED, Manifest, Video
 from crossfade.errors import UserError, unknown_name
-from crossfade.experiment import Place
+from crossfade.experiment import SOURCE, TARGET, Place
 from crossfade.files import atomic_path
 from crossfade.motion.field import Motion
 from crossfade.motion.store import MotionArchive
@@ -38,6 +39,7 @@ from crossfade.motion.suspicion import suspicion
 from crossfade.motion.warp import warp
 from crossfade.pair_index import FRAMES
 from crossfade.params import Params
+from crossfade.rehearsal import rehearse
 
 SHOWN = 3
 """Findings of one kind that are told in full."""
@@ -109,7 +111,7 @@ class Report:
 
 
 def examine(place: Place, params: Params, pair_name: str, sample: int | None = 200, clips: int = 3) -> Report:
-    """Examine both sides of a pair.
+    """Examine both sides of a pair, and what is to be trained on them.
 
     Args:
         place: where data and motion lie.
@@ -127,10 +129,12 @@ def examine(place: Place, params: Params, pair_name: str, sample: int | None = 2
     report = Report()
     space = load_label_space(pair.label_space)
     sides = [
-        (pair.source, (pair.source_split,), True),
-        (pair.target, tuple(dict.fromkeys((*pair.adapt_on, pair.evaluate_on))), False),
+        (SOURCE, pair.source, (pair.source_split,), (pair.source_split,)),
+        (TARGET, pair.target, pair.adapt_on, tuple(dict.fromkeys((*pair.adapt_on, pair.evaluate_on)))),
     ]
-    for name, splits, labelled in sides:
+    whole: dict[str, Domain] = {}
+    for side, name, trained_on, splits in sides:
+        labelled = side == SOURCE
         before = report.errors
         try:
             manifest = Manifest.load(place.data(name))
@@ -145,6 +149,10 @@ def examine(place: Place, params: Params, pair_name: str, sample: int | None = 2
             _examine_time(report, manifest, splits, gap)
             shown = space if labelled else None
             report.attempt("picture", _draw, report, manifest, splits, shown, place.motion(name), clips)
+            whole[side] = Domain(manifest, place.motion(name), space, pair.size, trained_on)
+    for sentence in rehearse(params, pair_name, whole):
+        report.add("recipe", sentence)
+    report.looked_at.append(f"built: {len(params.networks)} networks, {len(params.recipe_names)} recipes")
     return report
 
 

@@ -106,11 +106,11 @@ def dataset_for(domain: Domain, needs: ClipNeeds | None) -> ClipDataset | None:
     """
     if needs is None:
         return None
-    _check_spans(domain, needs)
+    check_spans(domain, needs)
     return ClipDataset(domain, needs.offsets, needs.motion, needs.labels)
 
 
-def _check_spans(domain: Domain, needs: ClipNeeds) -> None:
+def check_spans(domain: Domain, needs: ClipNeeds) -> None:
     """Every span needed is in some archive, unless the side has no motion at all (its frames are too far apart).
 
     A method that cannot do without any refuses such a side, too.
@@ -133,6 +133,12 @@ def _check_spans(domain: Domain, needs: ClipNeeds) -> None:
         )
 
 
+def method_of(raw: Mapping[str, Any], network: VideoNetwork, space: LabelSpace) -> Method:
+    """A method as a section of params.yaml has it, around a network; raises as `build_method` does."""
+    rest = {key: value for key, value in raw.items() if key != "name"}
+    return build_method(str(raw["name"]), rest, network, space.classes)
+
+
 def pretrain(place: Place, params: Params, pair_name: str, network: str, seed: int, knobs: Knobs) -> Path:
     """Train a network on the labelled source; writes pretrained/<pair>/seed-<n>/<network>."""
     pair, chosen = params.pairs[pair_name], params.pretraining
@@ -141,7 +147,7 @@ def pretrain(place: Place, params: Params, pair_name: str, network: str, seed: i
     accelerator = make_accelerator(chosen.training, knobs)
     _seed_everything(seed)
     built = build_video_network(parameters, len(source.label_space.classes)).to(accelerator.device)
-    method = _method(chosen.method, built, source.label_space)
+    method = method_of(chosen.method, built, source.label_space)
     weigh_classes(method, chosen.method, _class_pixels(place, pair_name))
     what = f"pretrain {pair_name} {network} seed {seed}"
     folder = place.pretrained(pair_name, network, seed)
@@ -187,7 +193,7 @@ def adapt(place: Place, params: Params, pair_name: str, recipe_name: str, seed: 
     parameters = _model_of(params, recipe, start.description["model"])
     _seed_everything(seed)
     network = _started_from(start.network, start.description["model"], parameters, len(space.classes))
-    method = _method(recipe.method, network.to(accelerator.device), space)
+    method = method_of(recipe.method, network.to(accelerator.device), space)
     pixels = _class_pixels(place, pair_name)
     if method.target_needs is not None and method.target_needs.labels:
         target = _labelled_target(target, pair)
@@ -314,11 +320,6 @@ def _announce(tracker: Tracker, facts: Mapping[str, Any]) -> None:
 def _class_pixels(place: Place, pair: str) -> list[int]:
     """How many pixels of each class the labelled source has."""
     return list(read_json(place.side(pair, SOURCE))["class_pixels"].values())
-
-
-def _method(raw: Mapping[str, Any], network: VideoNetwork, space: LabelSpace) -> Method:
-    rest = {key: value for key, value in raw.items() if key != "name"}
-    return build_method(str(raw["name"]), rest, network, space.classes)
 
 
 def _started_from(

@@ -183,6 +183,11 @@ class Params(_Section):
         merged = _merged(self.adaptation.model_dump(), self.recipe(recipe).training)
         return TrainingParameters.model_validate(merged)
 
+    def temporal_of(self, recipe: Recipe) -> TemporalParameters:
+        """The temporal module of the network that a recipe trains."""
+        earlier = self.recipes[recipe.start].temporal if isinstance(recipe, Continued) else None
+        return recipe.temporal or earlier or self.networks[recipe.network].temporal
+
 
 def read_params(path: Path = FILE, only: Mapping[str, Any] | None = None) -> Params:
     """Read and check params.yaml, all of it, before anything else happens.
@@ -295,19 +300,13 @@ def _check_recipe(params: Params, where: str, name: str, recipe: Recipe) -> None
     if recipe.temporal is not None:
         own = TemporalParameters() if isinstance(recipe, Continued) else params.networks[recipe.network].temporal
         _check_added(f"{where}.temporal", recipe, own)
-    _check_trainable(where, str(recipe.method["name"]), _temporal_of(params, recipe).kind)
+    kind = params.temporal_of(recipe).kind
+    _check_trainable(where, str(recipe.method["name"]), kind)
     _checked(f"{where}.training", lambda _: params.training_of(name), None)
-    kind = _temporal_of(params, recipe).kind
     start = params.recipes[recipe.start] if isinstance(recipe, Continued) else None
-    trained = start is not None and _temporal_of(params, start).kind == kind
+    trained = start is not None and params.temporal_of(start).kind == kind
     if TEMPORAL[kind].trained_by is not None and not trained and params.training_of(name).steps == 0:
         raise UserError(f"{where}.training.steps: 0 would leave the temporal module '{kind}' untrained; give it some")
-
-
-def _temporal_of(params: Params, recipe: Recipe) -> TemporalParameters:
-    """The temporal module of the network that a recipe trains."""
-    earlier = params.recipes[recipe.start].temporal if isinstance(recipe, Continued) else None
-    return recipe.temporal or earlier or params.networks[recipe.network].temporal
 
 
 def _check_trainable(where: str, name: str, kind: str) -> None:

@@ -98,6 +98,24 @@ def test_data_that_was_not_prepared_is_named(project):
         examine(Place(project), read_params(project / "params.yaml"), "sreet")
 
 
+def test_recipes_that_would_stop_are_told_before_they_are_trained(project, monkeypatch, capsys):
+    tiny = {"kind": "deeplab", "encoder": "mobilenetv3_small_050", "pretrained": False}
+    more = {
+        "networks": {"tiny": tiny},
+        "recipes": {
+            "near": {"network": "tiny", "method": {"name": "etc"}},
+            "far": {"network": "tiny", "method": {"name": "etc", "span": 3}},
+        },
+    }
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | more))
+    (line,) = found(project)
+    assert line.startswith("recipe error: recipe 'far': this recipe needs motion from each frame of")
+    assert "to the one 3 before it, and there is none: add 3 to motion." in line
+    monkeypatch.chdir(project)
+    assert main(["doctor"]) == 1
+    assert "built: 1 networks, 2 recipes" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
