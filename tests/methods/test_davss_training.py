@@ -165,3 +165,20 @@ def test_no_more_motion_is_read_than_is_looked_at():
     assert build({"stage": "all"}).target_needs.motion == ((4, 3),)  # the newest step, for its own motion network
     assert build({"stage": "both"}).target_needs.motion == ()
     assert build({"stage": "both"}, motion="clip").target_needs.motion == ((1, 0), (2, 1), (3, 2), (4, 3))
+
+
+def test_the_frame_between_lies_between_the_key_frame_and_now(monkeypatch):
+    method, looked_at = build({"stage": "distortion", "distance": 4}), set()
+    clip = next(clip for clip in clips(method, 0) if clip is not None)
+    clip.frames[:] = torch.arange(clip.length)[None, :, None, None, None]
+
+    def look(network, frames):
+        looked_at.add(tuple(int(images.mean()) for images in frames))
+        raise StopIteration
+
+    monkeypatch.setattr("crossfade.methods.davss.run_frames", look)
+    for _ in range(80):
+        with pytest.raises(StopIteration):
+            method._propagation_terms(clip, "distortion", draw=False)
+    pairs = {(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)}
+    assert looked_at == {(key, between, 4) for key, between in pairs}

@@ -7,7 +7,8 @@ from toy_network import CLASSES, toy_clip, toy_video
 
 from crossfade.data.augment import NO_GEOMETRIC, NO_PHOTOMETRIC
 from crossfade.methods import build_method
-from crossfade.methods.parts.unroll import run
+from crossfade.methods.parts.unroll import fuse, run
+from crossfade.motion.field import Motion
 
 PLAIN = {
     "source_geometric": NO_GEOMETRIC.model_dump(),
@@ -68,3 +69,26 @@ def test_a_true_label_vetoes_a_prediction_in_the_centroids_and_a_pseudo_label_do
     _, present = method.aligner._centroids(method.network, guessed)
     assert present.any()
     assert not present[never]
+
+
+def test_under_a_still_patch_the_neighbour_is_the_frame_itself_by_the_published_sum():
+    network = toy_video().eval()
+    torch.nn.init.normal_(network.temporal.sf_layer.weight)
+    clip = toy_clip(build_method("stcl", {}, network, CLASSES).source_needs)
+    now, past = network.frame(clip.frames[:, 1]), network.frame(clip.frames[:, 0])
+    valid = torch.ones(2, 1, 24, 32, dtype=torch.bool)
+    valid[..., 16:, :] = False
+    motion = Motion(torch.zeros(2, 2, 24, 32), valid)
+    still = torch.zeros(2, 1, 24, 32)
+    still[..., 8:12, :], still[..., 12:16, :], still[..., 16:20, :] = 1.0, 2.0, 0.5
+    fused = fuse(network, now, past, motion, still)
+    w, z = past.logits, now.logits
+    for rows, neighbour in (
+        (slice(0, 2), w),
+        (slice(2, 3), z),
+        (slice(3, 4), 2 * z - w),
+        (slice(4, 5), (w + z) / 2),
+        (slice(5, 6), z),
+    ):
+        expected = network.temporal.sf_layer(torch.cat([z, neighbour], 1))
+        torch.testing.assert_close(fused[..., rows, :], expected[..., rows, :], atol=1e-5, rtol=1e-4)
