@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crossfade.errors import UserError, unknown_name
-from crossfade.files import refusal
+from crossfade.mishaps import sentence_for
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,11 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "export": export_graph,
         }
         return commands[options.command](options)
-    except UserError as error:
-        print(f"crossfade: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        said = refusal(error)
+    except Exception as error:
+        said = sentence_for(error)
         if said is None:
             raise
         print(f"crossfade: {said}", file=sys.stderr)

@@ -21,16 +21,6 @@ REFUSED = (
 """Errors of a place that cannot be written to."""
 
 
-def refusal(error: OSError) -> str | None:
-    """The sentence for what the operating system will not open, which entry points say wherever it is read.
-
-    None where trying again may help, or nobody knows what it was.
-    """
-    if error.filename is None or error.errno not in REFUSED:
-        return None
-    return f"{error.filename}: {error.strerror}; see that it is there and that you may use it"
-
-
 @contextmanager
 def writing(path: Path, *also: Path) -> Iterator[None]:
     """While open, the operating system's refusal to write `path`, `also` or a folder above them is a UserError.

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from crossfade.errors import UserError, unknown_name
-from crossfade.files import refusal
+from crossfade.errors import unknown_name
+from crossfade.mishaps import sentence_for
 
 if TYPE_CHECKING:
     from crossfade.params import Params
@@ -23,11 +23,8 @@ def run(main: Callable[[], None]) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
         main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        said = refusal(error)
+    except Exception as error:
+        said = sentence_for(error)
         if said is None:
             raise
         print(f"error: {said}", file=sys.stderr)

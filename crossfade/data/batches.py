@@ -7,10 +7,11 @@ from functools import cached_property
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from crossfade.data.clip import Clip
 from crossfade.data.loading import ClipDataset
+from crossfade.errors import UserError
 from crossfade.motion.field import Motion
 
 
@@ -110,16 +111,37 @@ def batches(
     """
     sampler = StepSampler(len(dataset), batch, seed, first_step, rank, world, stream, weights)
     loader = DataLoader(
-        dataset,
+        _Carried(dataset),
         batch_sampler=sampler,
-        collate_fn=collate,
+        collate_fn=_collated,
         num_workers=workers,
         worker_init_fn=_quiet_worker if workers else None,
         # A forked child of a process that runs threads (OpenMP, OpenCV, tracking) may wait for ever on their locks.
         multiprocessing_context="spawn" if workers else None,
         generator=torch.Generator().manual_seed(seed),
     )
-    yield from loader
+    for read in loader:
+        if isinstance(read, Exception):
+            raise read
+        yield read
+
+
+@dataclass(frozen=True)
+class _Carried(Dataset[Clip | Exception]):
+    """A data set whose errors come back from a process that reads ahead as they are, not in the text of a traceback."""
+
+    dataset: ClipDataset
+
+    def __getitem__(self, index: int) -> Clip | Exception:
+        try:
+            return self.dataset[index]
+        except (UserError, OSError) as error:
+            return error
+
+
+def _collated(read: Sequence[Clip | Exception]) -> Clip | Exception:
+    clips = [clip for clip in read if isinstance(clip, Clip)]
+    return collate(clips) if len(clips) == len(read) else next(e for e in read if isinstance(e, Exception))
 
 
 def _quiet_worker(_: int) -> None:

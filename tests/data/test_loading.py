@@ -124,6 +124,16 @@ def test_workers_change_nothing_and_resume_is_a_later_start(domain):
         assert torch.equal(clip.motion[1, 0].flow, other.motion[1, 0].flow)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_process_that_reads_ahead_cannot_read_is_told_as_it_is_here(domain, workers):
+    dataset = ClipDataset(domain, **PAIR)
+    image = domain.manifest.root / domain.videos[0].frames[0].image
+    image.write_bytes(image.read_bytes()[:100])
+    with pytest.raises(UserError) as caught:
+        list(islice(batches(dataset, len(dataset), seed=1, workers=workers), 1))
+    assert str(caught.value) == f"image {image} is truncated (100 bytes): copy it again"
+
+
 def test_memory_grows_neither_with_frames_nor_with_epochs(domain, monkeypatch):
     """Of a data set too large to keep, an epoch leaves nothing behind."""
     monkeypatch.setattr(loading, "CACHE_BYTES", 0)
