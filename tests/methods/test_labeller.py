@@ -15,7 +15,7 @@ from crossfade.methods.parts.batch_norm import train_mode
 from crossfade.methods.parts.labeller import Labeller, LabelParameters, PseudoLabels, pseudo_labels
 from crossfade.methods.parts.pseudo_labels import combine_over_motion, running_thresholds
 from crossfade.methods.parts.unroll import run_frames
-from crossfade.metrics.oracle import best_of, only_true, refinement
+from crossfade.metrics.oracle import Refinement, best_of, only_true, refinement
 from crossfade.motion.field import Motion
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,7 +157,12 @@ def test_the_oracle_keeps_what_is_true():
     before, after = torch.tensor([[0, 1, 1, 2]]), torch.tensor([[0, 255, 1, 2]])
     assert only_true(before, truth).tolist() == [[0, 1, 255, 255]]
     score = refinement(before, after, truth)
-    for sums in (score, score + score, refinement(before, after, torch.full_like(truth, 255)) + score):
+    for sums in (
+        score,
+        Refinement() + score,
+        score + score,
+        refinement(before, after, torch.full_like(truth, 255)) + score,
+    ):
         assert (sums.kept, sums.true, sums.bound, sums.found) == pytest.approx((2 / 3, 1 / 2, 2 / 3, 1 / 2))
     assert (score + score).pixels == 2 * score.pixels == 6
     assert best_of(before, torch.tensor([[2, 255, 2, 0]]), truth).tolist() == [[0, 1, 2, 2]]

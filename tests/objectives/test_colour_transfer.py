@@ -25,7 +25,10 @@ def test_golden():
 def test_against_numpy_on_random_images():
     rng = np.random.default_rng(0)
     for seed in range(5):  # of even ones the template has black pixels, too
-        source, template = rng.integers(0, 40 + 50 * seed, (9, 11)), rng.integers(20 * (seed % 2), 60 + 40 * seed, (13, 7))
+        source, template = (
+            rng.integers(0, 40 + 50 * seed, (9, 11)),
+            rng.integers(20 * (seed % 2), 60 + 40 * seed, (13, 7)),
+        )
         matched = match_histograms(as_frames(source), as_frames(template)[:, 0]) * 255
         np.testing.assert_allclose(matched[0, 0, 2].numpy(), reference(source, template), atol=1e-3)
 

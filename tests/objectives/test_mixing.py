@@ -1,7 +1,7 @@
 import torch
 
 from crossfade.motion.field import Motion
-from crossfade.objectives.mixing import Layer, class_mask, compose, pick_classes, present_classes
+from crossfade.objectives.mixing import Layer, box_mask, class_mask, compose, pick_classes, present_classes
 
 SIZE = (6, 8)
 
@@ -82,3 +82,15 @@ def test_weights_follow_the_patches():
     base = Layer(base.frames, base.labels, base.mask, base.motion, torch.full((1, 2, *SIZE), 0.25))
     mixed = compose(base, [layer(2, window(0, 2))])
     assert mixed.weight[0, 1, 0].tolist() == [1.0, 1.0] + [0.25] * 6
+
+
+def test_boxes_lie_whole_in_the_frame_have_the_area_and_reach_every_corner():
+    torch.manual_seed(0)
+    masks = box_mask(400, (24, 32), 0.3)
+    rows, columns = masks.any(2), masks.any(1)
+    boxed = rows.sum(1) * columns.sum(1)
+    assert torch.equal(masks.sum((1, 2)), boxed)
+    assert ((boxed - 0.3 * 24 * 32).abs() <= 0.5 * (24 + 32) + 0.25).all()
+    assert rows.any(0).all()
+    assert columns.any(0).all()
+    assert rows.sum(1).unique().numel() > 10
