@@ -1,7 +1,7 @@
 """The comparison as figures (PNG)."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,19 @@ from crossfade.report.results import BASELINE, BOUND, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
 
 PALETTE = ("#3b6fb6", "#d9822b", "#2a9d7f", "#b5476b", "#7a5ab5", "#8c7a2b", "#4aa3c7", "#6b6b6b")
 GREY = "#9aa3ad"
 INK = "#20242c"
+PLACES = tuple(
+    (across, along, x, y)
+    for far in (4, 11, 18)
+    for along, y in (("bottom", far), ("top", -far))
+    for across, x in (("left", 5), ("right", -5), ("center", 0))
+)
+"""Of a name beside its point, best first: alignment of the words, and how far away they begin, in points."""
 
 
 def colour_of(comparison: Comparison) -> dict[str, str]:
@@ -42,7 +51,7 @@ def miou_figure(comparison: Comparison) -> "Figure":
             end = max(end, (value.mean + value.spread) * 100)
         axes.text(end + reach * 0.015, row, value.format(100), va="center", fontsize=9, color=INK)
     axes.set_yticks(range(len(values)), [r.name for r in comparison.recipes])
-    axes.invert_yaxis()
+    axes.set_ylim(len(values) - 0.5, -0.5)
     axes.set_xlim(0, reach * 1.18)
     axes.set_xlabel("mIoU, %")
     axes.grid(axis="x", color="#e6e9ed", zorder=0)
@@ -92,30 +101,51 @@ def consistency_figure(comparison: Comparison) -> "Figure | None":
             lw=1,
             zorder=3,
         )
-        left = _is_near_on_the_right(points, recipe.name)
-        axes.annotate(
-            recipe.name,
-            points[recipe.name],
-            (-5 if left else 5, 4),  # above the whiskers
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="bottom",
-            fontsize=8,
-            color=INK,
-        )
     axes.margins(0.2, 0.08)
     axes.set_xlabel("mIoU, %  (right is better)")
     axes.set_ylabel(f"temporal consistency, %  ({comparison.motion} motion)")
     axes.grid(color="#e6e9ed", zorder=0)
+    spreads = {r.name: (100 * (r.miou.spread or 0), 100 * (r.temporal_consistency.spread or 0)) for r in shown}
+    name_points(axes, points, spreads)
     return figure
 
 
-def _is_near_on_the_right(points: dict[str, tuple[float, float]], name: str) -> bool:
-    """Whether a name written to the right of its point would run into another point beside or just above it."""
-    wide, high = (max(np.ptp([point[axis] for point in points.values()]), 1e-9) for axis in (0, 1))
-    x, y = points[name]
-    others = [point for other, point in points.items() if other != name]
-    return any(0 <= (ox - x) / wide < 0.25 and -0.02 < (oy - y) / high < 0.05 for ox, oy in others)
+def name_points(axes: Any, points: dict[str, tuple[float, float]], spreads: dict[str, tuple[float, float]]) -> None:
+    """Write each point's name beside it, where it covers least of what stands there already.
+
+    Args:
+        axes: whose limits are final.
+        points: (x, y) by name.
+        spreads: (x, y) of their whiskers.
+    """
+    from matplotlib.transforms import Bbox
+
+    axes.figure.draw_without_rendering()  # from here on it is known where things lie, in pixels
+    taken = []
+    for name, (x, y) in points.items():
+        across, along = spreads[name]
+        here, there = axes.transData.transform((x, y))
+        right, high = axes.transData.transform((x + across, y + along)) - (here, there)
+        for wide, tall in ((5, 5), (right, 1), (1, high)):  # the point and its whiskers
+            taken.append(Bbox.from_extents(here - wide, there - tall, here + wide, there + tall))
+    for name, point in points.items():
+        words = axes.annotate(name, point, (0, 0), textcoords="offset points", fontsize=8, color=INK)
+        best = min(PLACES, key=lambda place: _shared(_put(words, place), taken))
+        taken.append(_put(words, best))
+
+
+def _put(words: "Annotation", place: tuple[str, str, float, float]) -> "Bbox":
+    """Move words to one of `PLACES`; returns where they lie then, in pixels."""
+    across, along, x, y = place
+    words.set(ha=across, va=along)
+    words.xyann = (x, y)
+    return words.get_window_extent()
+
+
+def _shared(box: "Bbox", others: Sequence["Bbox"]) -> float:
+    """How much of a box others cover, in square pixels; twice where two do."""
+    both = [box.intersection(box, other) for other in others]
+    return sum(common.width * common.height for common in both if common is not None)
 
 
 def confusion_figure(counts: np.ndarray, classes: list[str], title: str = "") -> "Figure":
