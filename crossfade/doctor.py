@@ -152,7 +152,7 @@ def examine(place: Place, params: Params, pair_name: str, sample: int | None = 2
             whole[side] = Domain(manifest, place.motion(name), space, pair.size, trained_on)
     for sentence in rehearse(params, pair_name, whole):
         report.add("recipe", sentence)
-    report.looked_at.append(f"built: {len(params.networks)} networks, {len(params.recipe_names)} recipes")
+    report.looked_at.append(f"tried: {len(params.networks)} networks, {len(params.recipe_names)} recipes")
     return report
 
 

@@ -113,7 +113,7 @@ def test_recipes_that_would_stop_are_told_before_they_are_trained(project, monke
     assert "to the one 3 before it, and there is none: add 3 to motion." in line
     monkeypatch.chdir(project)
     assert main(["doctor"]) == 1
-    assert "built: 1 networks, 2 recipes" in capsys.readouterr().out
+    assert "tried: 1 networks, 2 recipes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
