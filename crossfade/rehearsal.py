@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from crossfade.data.labels import load_label_space
+from crossfade.data.labels import LabelSpace, load_label_space
 from crossfade.data.loading import Domain
 from crossfade.errors import UserError
 from crossfade.experiment import SOURCE, TARGET, check_spans, method_of
@@ -30,10 +30,10 @@ def rehearse(params: Params, pair: str, sides: Mapping[str, Domain]) -> Iterator
     Yields:
         The sentence with which a training would stop.
     """
-    unbuilt = set()
+    space, unbuilt = load_label_space(params.pairs[pair].label_space), set()
     for name, network in params.networks.items():
         try:
-            _rehearse(params, pair, network.model, params.pretraining.method, sides)
+            _rehearse(network.model, params.pretraining.method, space, sides)
         except UserError as error:
             unbuilt.add(name)
             yield f"networks.{name}: {error}"
@@ -43,16 +43,15 @@ def rehearse(params: Params, pair: str, sides: Mapping[str, Domain]) -> Iterator
             continue
         model = params.networks[recipe.network].model.model_copy(update={"temporal": params.temporal_of(recipe)})
         try:
-            _rehearse(params, pair, model.untrained(), recipe.method, sides)
+            _rehearse(model.untrained(), recipe.method, space, sides)
         except UserError as error:
             yield f"recipe '{name}': {error}"
 
 
 def _rehearse(
-    params: Params, pair: str, model: ModelParameters, method: Mapping[str, Any], sides: Mapping[str, Domain]
+    model: ModelParameters, method: Mapping[str, Any], space: LabelSpace, sides: Mapping[str, Domain]
 ) -> None:
     """Raises UserError as the training would."""
-    space = load_label_space(params.pairs[pair].label_space)
     with torch.device("meta"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter")  # weights weigh nothing here
         built = method_of(method, build_video_network(model, len(space.classes)), space)

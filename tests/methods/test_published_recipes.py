@@ -44,10 +44,7 @@ PARTS = {
 
 def toy_of(recipe, params, classes):
     """The recipe's temporal module around a toy network, with the weights that it starts from as they are born."""
-    chosen = params.recipe(recipe)
-    started = params.recipe(next((c.start for c in params.continued if c.name == recipe), recipe))
-    temporal = chosen.temporal or started.temporal or params.networks[chosen.network].temporal
-    frame = ToyFrame(classes)
+    temporal, frame = params.temporal_of(params.recipe(recipe)), ToyFrame(classes)
     arguments = {**temporal.arguments, **({"width": 0.1} if temporal.kind == "davss" else {})}
     return VideoNetwork(frame, TEMPORAL[temporal.kind](frame, classes, **arguments)).train()
 
